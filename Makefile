@@ -1,0 +1,47 @@
+# Two commands matter: `make run` and `make test`. Both set up .venv by themselves and again after a change
+# of pyproject.toml or constraints.txt. Another interpreter: `make run PYTHON=python3.12`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --constraint constraints.txt
+ROWS := --submission raw_ar_v1 --submission rssm_v1 --submission rssm_note_v1
+
+.DELETE_ON_ERROR:
+.PHONY: run test lint records clean
+
+run: $(VENV)/.installed-run
+	@$(BIN)/bench run --submission rssm_v1
+
+test: $(VENV)/.installed-test
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+# the committed rows, and the tables of the README made from them
+records: $(VENV)/.installed-run
+	@$(BIN)/bench run $(ROWS) --records leaderboard/records
+	@$(BIN)/bench leaderboard --format md --write README.md
+	@$(BIN)/bench list tasks --format md --write README.md
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "expected Python 3.10 or newer, got $$($(PYTHON) -V 2>&1); name another: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "setting up $(VENV), a few minutes"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed-run: $(VENV)/.created pyproject.toml constraints.txt
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed-run
+	@$(PIP) --editable '.[dev]'
+	@touch $@
