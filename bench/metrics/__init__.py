@@ -1,0 +1,1 @@
+"""Metrics: pure functions and densities, one concept a file."""
