@@ -1,0 +1,1 @@
+"""Reference models of latents. Ordinary plug-ins: each family is one file."""

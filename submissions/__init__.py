@@ -1,0 +1,1 @@
+"""Cards: one leaderboard row a file."""
