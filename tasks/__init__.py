@@ -1,0 +1,1 @@
+"""Tasks: one question a pair, declared in `<task>.toml` and scored in `<task>.py`."""

@@ -1,0 +1,1 @@
+"""The fixed readers that tasks fit on what a submission exposes."""

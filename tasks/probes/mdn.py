@@ -1,0 +1,158 @@
+"""The fixed probe: a multi-horizon mixture-density network on a submission's states, and its null-context twin.
+
+One GRU trunk reads the states z_≤t; one head per horizon gives a density of the codec's latent x_{t+k}, in
+whitened units. The twin has the same heads on a learned constant in place of the trunk, so that NLL[twin] −
+NLL[probe] is what the states say about the future, as far as this model class can read it. A weak probe
+underestimates the gain; a twin that underfits the marginal overestimates it.
+
+References:
+    Bishop 1994 (mixture density networks); Gales 1999 (semi-tied covariances).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from bench.contract import LatentUtterance
+from bench.fitting import FitConfig, FitReport, Frames, NoCheckpoint, fit, initialised
+from bench.metrics.mixture import MixtureHead, Whitening
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """The budget that a suite fixes for every row."""
+
+    width: int = 128
+    components: int = 8
+    dropout: float = 0.1
+    fit: FitConfig = field(default_factory=FitConfig)
+
+
+class Probe(nn.Module):
+    """States (B, T, Dz) → log-density of whitened x at each horizon.
+
+    Args:
+        states: dim of the states; 0 makes the null-context twin.
+        dim: D of the target.
+        horizons: frames ahead, one head each.
+    """
+
+    def __init__(self, states: int, dim: int, horizons: Sequence[int], config: ProbeConfig) -> None:
+        super().__init__()
+        self.horizons = tuple(horizons)
+        self.twin = states == 0
+        self.register_buffer("shift", torch.zeros(states))
+        self.register_buffer("scale", torch.ones(states))
+        if self.twin:
+            self.constant = nn.Parameter(torch.randn(config.width))
+        else:
+            self.project = nn.Linear(states, config.width)
+            self.gru = nn.GRU(config.width, config.width, batch_first=True)
+        self.dropout = nn.Dropout(config.dropout)
+        self.features = nn.ModuleList(nn.Linear(config.width, config.width) for _ in horizons)
+        self.heads = nn.ModuleList(MixtureHead(config.width, dim, config.components) for _ in horizons)
+
+    def standardise(self, states: Tensor) -> None:
+        """Set input mean and scale from training states (n, Dz); a constant dimension stays constant."""
+        self.shift.copy_(states.mean(0))
+        spread = states.std(0)
+        self.scale.copy_(torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
+
+    def trunk(self, z: Tensor) -> Tensor:
+        """Summary of z_≤t at every t: (B, T, width)."""
+        if self.twin:
+            return self.constant.expand(*z.shape[:2], -1)
+        out, _ = self.gru(self.project((z - self.shift) / self.scale))
+        return cast(Tensor, self.dropout(out))
+
+    def log_prob(self, z: Tensor, u: Tensor) -> list[Tensor]:
+        """For each horizon k: log p(u_{t+k} | z_≤t), (B, T − k)."""
+        summary = self.trunk(z)
+        out = []
+        for k, feature, head in zip(self.horizons, self.features, self.heads, strict=True):
+            reach = max(0, u.shape[1] - k)
+            read = nn.functional.silu(feature(summary[:, :reach]))
+            out.append(cast(MixtureHead, head).log_prob(read, u[:, u.shape[1] - reach :]))
+        return out
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A probe with the whitening of its target."""
+
+    probe: Probe
+    white: Whitening
+    report: FitReport
+
+    @torch.no_grad()
+    def nll(self, z: Tensor, x: Tensor) -> list[Tensor]:
+        """NLL in nats, in the units of x, of one utterance: (T, Dz), (T, D) → per horizon (T − k)."""
+        log_det = self.white.log_det()
+        return [-(lp[0] + log_det).cpu() for lp in self.probe.log_prob(z[None], self.white(x)[None])]
+
+
+def fit_probe(
+    states: Mapping[str, Tensor] | None,
+    train: Sequence[LatentUtterance],
+    valid: Sequence[LatentUtterance],
+    horizons: Sequence[int],
+    config: ProbeConfig,
+    seed: int,
+    device: torch.device,
+    progress: Callable[[str, int, int], None],
+    what: str,
+) -> Fitted:
+    """Fit a probe on training utterances, early-stopped on the validation ones.
+
+    Args:
+        states: utterance id → states (T, Dz); None fits the null-context twin.
+        horizons: frames ahead.
+    """
+    dim = train[0].x.shape[1]
+    width = 0 if states is None else next(iter(states.values())).shape[1]
+    white = Whitening(dim).set_from(torch.cat([u.x for u in train])).to(device)
+    probe = cast(Probe, initialised(lambda: Probe(width, dim, horizons, config), seed))
+    read = lambda u: torch.zeros(len(u.x), 0) if states is None else states[u.id]  # noqa: E731
+    if states is not None:
+        probe.standardise(torch.cat([states[u.id] for u in train]))
+    probe.to(device)
+    pairs = Frames([[read(u), u.x] for u in train])
+    held_out = Frames([[read(u), u.x] for u in valid])
+
+    def total(z: Tensor, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Summed NLL and count of frames, over horizons."""
+        terms = probe.log_prob(z.to(device), white(x.to(device)))
+        inside = [mask[:, k:].to(device) for k in probe.horizons]
+        nll = torch.stack([-(t * m).sum() for t, m in zip(terms, inside, strict=True)]).sum()
+        return nll, torch.stack([m.sum() for m in inside]).sum()
+
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        (z, x), mask = pairs.crops(config.fit.batch, config.fit.crop_frames, generator)
+        nll, count = total(z, x, mask)
+        return nll / count
+
+    def validate() -> float:
+        sums = torch.zeros(2)
+        for pick in torch.arange(len(valid)).split(32):
+            (z, x), mask = held_out.whole(pick, 2 * config.fit.crop_frames)
+            sums += torch.stack([part.cpu().float() for part in total(z, x, mask)])
+        return float(sums[0] / sums[1])
+
+    report = fit(probe, loss, validate, config.fit, seed, NoCheckpoint(), progress, what)
+    return Fitted(probe, white, report)
+
+
+def report_note(fitted: Fitted) -> dict[str, Any]:
+    """What a record keeps of a fit."""
+    count = sum(p.numel() for p in fitted.probe.parameters())
+    return {
+        "parameters": count,
+        "kept_step": fitted.report.kept_step,
+        "stopped_early": fitted.report.stopped_early,
+        "curve": [[step, round(train, 4), round(valid, 4)] for step, train, valid in fitted.report.curve],
+    }

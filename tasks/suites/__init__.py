@@ -1,0 +1,1 @@
+"""Suites: which tasks run on what, and what each may spend."""
