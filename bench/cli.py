@@ -1,0 +1,167 @@
+"""The command `bench`: parses, dispatches, and turns a BenchError into one line and exit code 2.
+
+Nothing heavy is imported before a command runs; packages above add theirs through the entry-point group
+`latentbench.commands`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from enum import Enum
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from bench.errors import BenchError
+
+app = typer.Typer(
+    help="Measure whether a latent space is good for autoregressive audio modelling.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Kind(str, Enum):
+    submissions = "submissions"
+    codecs = "codecs"
+    datasets = "datasets"
+    tasks = "tasks"
+    suites = "suites"
+
+
+def default_cache() -> Path:
+    """$LATENTBENCH_CACHE, or latentbench under the user's cache directory."""
+    named = os.environ.get("LATENTBENCH_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentbench"
+
+
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes a GPU where there is one.")]
+CacheDir = Annotated[Optional[Path], typer.Option("--cache", help="Cache directory; default: the user's.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; only the table and errors.")]
+CodecName = Annotated[str, typer.Option(help="Codec, NAME or NAME:ARGUMENT; default: the card's or suite's.")]
+DatasetName = Annotated[str, typer.Option(help="Dataset, NAME or folder:PATH; default: the suite's.")]
+
+
+@app.command()
+def run(
+    submission: Annotated[list[str], typer.Option(help="Card name or TOML file; may be repeated.")],
+    suite: Annotated[str, typer.Option(help="Suite name or TOML file.")] = "mini",
+    codec: CodecName = "",
+    dataset: DatasetName = "",
+    task: Annotated[Optional[list[str]], typer.Option(help="Only this task; may be repeated.")] = None,
+    device: Device = "auto",
+    seed: Annotated[Optional[int], typer.Option(help="Root seed; default: the suite's.")] = None,
+    cache: CacheDir = None,
+    records: Annotated[Path, typer.Option(help="Where the records go.")] = Path("records"),
+    quiet: Quiet = False,
+) -> None:
+    """Fit submissions, score them, write one record each, and show the table."""
+    from bench import record, runner
+    from bench.progress import Bar
+
+    written, failures = [], []
+    with Bar(quiet) as bar:
+        for name in submission:
+            request = runner.Request(
+                submission=name,
+                suite=suite,
+                cache=cache or default_cache(),
+                codec=codec,
+                dataset=dataset,
+                device=device,
+                seed=seed,
+                tasks=tuple(task or ()),
+            )
+            made = runner.run(request, bar)
+            written.append(record.write(made, records))
+            failures += [f"{name}: {t}: {e.reason}" for t, e in made.tasks.items() if e.status == "failed"]
+    for point in entry_points(group="latentbench.reporters"):
+        typer.echo(point.load()(records, written))
+    if failures:
+        raise BenchError("; ".join(failures))
+
+
+@app.command()
+def encode(
+    suite: Annotated[str, typer.Option(help="Suite whose codec, dataset and minutes are the defaults.")] = "mini",
+    codec: CodecName = "",
+    dataset: DatasetName = "",
+    device: Device = "auto",
+    cache: CacheDir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Encode a dataset into the cache and say what came out."""
+    from bench import device as devices
+    from bench import latents, registry
+    from bench.cache import Cache
+    from bench.progress import Bar
+
+    card = registry.suite_card(suite)
+    where = devices.choose(device)
+    data = registry.build("datasets", dataset or card.dataset)
+    coder = registry.build("codecs", codec or card.codec).to(where)
+    with Bar(quiet) as bar:
+        made = latents.encode(data, coder, dict(card.minutes), Cache(cache or default_cache()), where, bar.update)
+    info = coder.info
+    typer.echo(f"{data.name} × {info.name}: {info.dim} dimensions at {info.frame_rate:g} Hz")
+    for split, utterances in made.splits.items():
+        frames = sum(len(u.x) for u in utterances)
+        typer.echo(f"  {split}: {len(utterances)} utterances, {made.minutes[split]:.1f} min, {frames} frames")
+    for what, found in (("refused", data.refused), ("converted", data.converted)):
+        for name, reason in found.items():
+            typer.echo(f"  {what}: {name}: {reason}")
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[Optional[Kind], typer.Argument(help="What to list; default: everything.")] = None,
+    format_: Annotated[str, typer.Option("--format", help="text or md (tasks only).")] = "text",
+    write: Annotated[
+        Optional[Path], typer.Option(help="Replace the block between <!-- tasks:start --> and <!-- tasks:end -->.")
+    ] = None,
+) -> None:
+    """List what is installed."""
+    from bench import listing
+    from bench.markers import replace_block
+
+    if format_ not in ("text", "md") or (format_ == "md" and kind is not Kind.tasks):
+        raise BenchError("list: --format is text, or md for `bench list tasks`")
+    text = listing.tasks_table() if format_ == "md" else listing.text(None if kind is None else kind.value)
+    if write:
+        replace_block(write, "tasks", text)
+    else:
+        typer.echo(text)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    for point in entry_points(group="latentbench.commands"):
+        point.load()(app)
+    try:
+        app(standalone_mode=False)
+    except BenchError as error:
+        typer.echo(f"bench: {error}", err=True)
+        sys.exit(2)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("bench: stopped; the same command goes on from here", err=True)
+        sys.exit(130)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show"):
+            error.show()
+            sys.exit(2)
+        raise
+
+
+if __name__ == "__main__":
+    main()

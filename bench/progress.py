@@ -1,0 +1,75 @@
+"""The run's one progress bar: stage, rate and remaining time on a terminal, a line a stage elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+class Rate(ProgressColumn):
+    """Items a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f}/s", style="dim")
+
+
+class Bar:
+    """Progress of what runs now. Quiet: nothing at all. Not on a terminal: one line as each stage ends."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.console = Console(file=sys.stderr)
+        self.live = not quiet and self.console.is_terminal
+        self._progress: Progress | None = None
+        self._task: Any = None
+        self._what = ""
+        self._row = ""
+        self._since = time.monotonic()
+
+    def __enter__(self) -> Bar:
+        if self.live:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                Rate(),
+                TimeRemainingColumn(),
+            )
+            self._progress = Progress(*columns, console=self.console, transient=True)
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def row(self, name: str) -> None:
+        """The row that the following stages belong to."""
+        self._row = name
+
+    def update(self, what: str, done: int, total: int) -> None:
+        """`done` of `total` items of `what`; a new `what` starts a new bar."""
+        if self._progress is None:
+            return
+        if what != self._what:
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+            self._task = self._progress.add_task(what, total=total)
+            self._what = what
+        self._progress.update(self._task, completed=done, total=total)
+
+    def finished(self, stage: str, seconds: float, cached: bool) -> None:
+        """A stage ended."""
+        if self.quiet:
+            return
+        how = "from the cache" if cached else f"{seconds:.0f} s"
+        self.console.print(f"{self._row}: {stage} ({how})", highlight=False, style="dim")
