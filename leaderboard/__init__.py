@@ -1,0 +1,1 @@
+"""Reads records and shows them: tables, paired differences, the regression check. Never imports torch."""

@@ -1,0 +1,42 @@
+"""Titles and questions of tasks, from the cards of the installed tasks.
+
+A task's module may import torch, so that nothing of it is imported: its card lies beside it under a known name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+from bench.config import TaskCard, read_card
+from bench.errors import BenchError
+
+GROUP = "latentbench.tasks"
+
+
+def installed_cards(names: Iterable[str]) -> dict[str, TaskCard]:
+    """Task → its card. A task that is not installed, or whose card cannot be read, is absent."""
+    wanted = set(names)
+    cards = {}
+    for entry in entry_points(group=GROUP):
+        if entry.name in wanted and (path := _card_path(entry.module)) is not None:
+            try:
+                cards[entry.name] = read_card(path, TaskCard)
+            except BenchError:
+                continue  # a table of old records can do without the words of a broken card
+    return cards
+
+
+def _card_path(module: str) -> Path | None:
+    package, *rest = module.split(".")
+    # only the top package is looked up: finding a submodule's spec would import its parents
+    spec = find_spec(package)
+    if spec is None:
+        return None
+    roots = list(spec.submodule_search_locations or [])
+    candidates = [Path(root, *rest).with_suffix(".toml") for root in roots] if rest else []
+    if not rest and spec.origin is not None:
+        candidates = [Path(spec.origin).with_suffix(".toml")]
+    return next((path for path in candidates if path.is_file()), None)

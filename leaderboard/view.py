@@ -1,0 +1,177 @@
+"""What one task's table shows: aggregates with intervals in shown units, ranks and ties, and what is missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from bench.config import ColumnCard
+from bench.record import ColumnValues, TaskEntry
+from bench.stats import Interval, interval
+from leaderboard.board import Board, Row, newest
+from leaderboard.compare import covers_zero, difference, order
+from leaderboard.shown import factor, scaled
+
+Rank = Literal["best", "tied", "behind", ""]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row in one column. Without an interval, `status` and `reason` say why there is none.
+
+    `unscored` counts utterances without a value by reason: such a cell is partial and never ranked.
+    """
+
+    interval: Interval | None = None
+    rank: Rank = ""
+    bound: Literal["lower", "upper", ""] = ""
+    unscored: Mapping[str, int] = field(default_factory=dict)
+    attempted: int = 0
+    status: Literal["scored", "skipped", "failed", "absent"] = "scored"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `differences`: row → row − `best`, in the shown unit, for every other ranked row."""
+
+    card: ColumnCard
+    cells: Mapping[str, Cell]
+    best: str = ""
+    differences: Mapping[str, Interval] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """One task of a board. `other`: row → why it is not in this table; `skipped`: column without any value →
+    row → reason."""
+
+    name: str
+    version: int
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    other: Mapping[str, str]
+    skipped: Mapping[str, Mapping[str, str]]
+
+
+def task_views(board: Board, wide: bool = False) -> list[TaskView]:
+    """One view per task, in the order of the newest row; with `wide` all columns, else the headline ones."""
+    names = list(board.newest.tasks)
+    for row in board.rows:
+        names += [name for name in row.record.tasks if name not in names]
+    return [_task_view(board, name, wide) for name in names]
+
+
+def _task_view(board: Board, name: str, wide: bool) -> TaskView:
+    entries = {row.name: row.record.tasks[name] for row in board.rows if name in row.record.tasks}
+    scored = [row for row in board.rows if row.name in entries and entries[row.name].status == "scored"]
+    version = max(entries[row.name].version for row in scored) if scored else max(e.version for e in entries.values())
+    current = [row for row in scored if entries[row.name].version == version]
+    parameters = entries[newest(current).name].parameters if current else {}
+    other = {n: why for n, entry in entries.items() if (why := _mismatch(entry, version, parameters))}
+    rows = tuple(row for row in board.rows if row.name not in other)
+    cards = _cards([entries[row.name] for row in _newest_first(rows) if row.name in entries])
+    columns = [_column(card, rows, entries) for card in cards.values() if wide or card.headline]
+    skipped: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if row.name in entries:
+            for column, reason in entries[row.name].skipped_columns.items():
+                if column not in cards:
+                    skipped.setdefault(column, {})[row.name] = reason
+    return TaskView(name, version, _sorted(rows, columns), tuple(columns), other, skipped)
+
+
+def _mismatch(entry: TaskEntry, version: int, parameters: Mapping[str, Any]) -> str:
+    if entry.version != version:
+        age = "older" if entry.version < version else "newer"
+        return f"{age} version {entry.version}" + (f", {entry.status}" if entry.status != "scored" else "")
+    if entry.status == "scored" and entry.parameters != parameters:
+        keys = sorted(k for k in entry.parameters.keys() | parameters if entry.parameters.get(k) != parameters.get(k))
+        return f"other parameters ({', '.join(keys)})"
+    return ""
+
+
+def _newest_first(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda r: (r.trained, r.record.created, r.name), reverse=True)
+
+
+def _cards(entries: Sequence[TaskEntry]) -> dict[str, ColumnCard]:
+    """Column → card, of the newest record that has the column; in its order."""
+    cards: dict[str, ColumnCard] = {}
+    for entry in entries:
+        for name, values in entry.columns.items():
+            cards.setdefault(name, values.column)
+    return cards
+
+
+def _column(card: ColumnCard, rows: Sequence[Row], entries: Mapping[str, TaskEntry]) -> Column:
+    values = {n: e.columns[card.name] for n, e in entries.items() if e.status == "scored" and card.name in e.columns}
+    values = {n: v for n, v in values.items() if _same_meaning(v.column, card)}
+    shown = {row.name: row for row in rows}
+    whole = {u for n, v in values.items() if n in shown for u in v.values.keys() | v.unscored.keys()}
+    cells = {n: _cell(card, row, entries.get(n), values.get(n), whole) for n, row in shown.items()}
+    ranked = card.ranked and card.better != "none"
+    rivals = [n for n, c in cells.items() if ranked and c.interval and not c.unscored and shown[n].trained]
+    if len(rivals) < 2:
+        return Column(card, cells)
+    best = min(rivals, key=lambda n: (order(card, _unscaled(card, cells[n], shown[n])), n))
+    differences: dict[str, Interval] = {}
+    for n in sorted(set(rivals) - {best}):
+        change = difference(card, values[best], values[n], shown[best].speakers)
+        differences[n] = scaled(change, factor(card, shown[n].record.codec.frame_rate))
+        cells[n] = replace(cells[n], rank="tied" if covers_zero(change) else "behind")
+    cells[best] = replace(cells[best], rank="best")
+    return Column(card, cells, best, differences)
+
+
+def _same_meaning(mine: ColumnCard, card: ColumnCard) -> bool:
+    return (mine.unit, mine.better, mine.aggregate) == (card.unit, card.better, card.aggregate)
+
+
+def _unscaled(card: ColumnCard, cell: Cell, row: Row) -> float:
+    # only cells with an interval are ranked
+    return cell.interval.value / factor(card, row.record.codec.frame_rate) if cell.interval else 0.0
+
+
+def _cell(card: ColumnCard, row: Row, entry: TaskEntry | None, values: ColumnValues | None, whole: set[str]) -> Cell:
+    if entry is None:
+        return Cell(status="absent", reason="the task is not in this record")
+    if entry.status != "scored":
+        return Cell(status=entry.status, reason=entry.reason)
+    if card.name in entry.skipped_columns:
+        return Cell(status="skipped", reason=entry.skipped_columns[card.name])
+    if values is None:
+        known = entry.columns.get(card.name)
+        return Cell(status="absent", reason=f"measured in {known.column.unit}" if known else "no such column")
+    missing = Counter(values.unscored.get(u, "no value") for u in whole - values.values.keys())
+    unscored = dict(sorted(missing.items(), key=lambda item: (-item[1], item[0])))
+    if not values.values:
+        reason = "; ".join(f"{count} × {why}" for why, count in unscored.items())
+        return Cell(status="absent", reason=reason or "no utterances", attempted=len(whole))
+    found = interval(values.values, row.speakers, values.weights, card.aggregate)
+    in_table = scaled(found, factor(card, row.record.codec.frame_rate))
+    return Cell(in_table, "", _bound(entry, card), unscored, len(whole))
+
+
+def _bound(entry: TaskEntry, card: ColumnCard) -> Literal["lower", "upper", ""]:
+    """What the task noted about this row; a column that may hold bounds need not hold one in every row."""
+    noted = entry.notes.get("bounds")
+    found = noted.get(card.name) if isinstance(noted, dict) else None
+    return found if found in ("lower", "upper") else ""
+
+
+def _sorted(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Row, ...]:
+    """Best first by the first ranked column; unranked rows last, by name."""
+    first = next((c for c in columns if c.best), None)
+    if first is None:
+        return tuple(rows)
+
+    def place(row: Row) -> tuple[bool, float, str]:
+        cell = first.cells[row.name]
+        if not cell.rank or cell.interval is None:
+            return True, 0.0, row.name
+        return False, order(first.card, _unscaled(first.card, cell, row)), row.name
+
+    return tuple(sorted(rows, key=place))

@@ -1,0 +1,151 @@
+"""What stands around a table in words: footnotes, legend, provenance, paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from leaderboard.board import Board, Row
+from leaderboard.shown import bounds, number, unit
+from leaderboard.text import plain
+from leaderboard.view import Cell, Column, TaskView
+
+Named = Callable[[str], str]
+
+
+def footnotes(view: TaskView, named: Named) -> list[str]:
+    """Why cells of this table are empty, partial or missing. Equal reasons share a line."""
+    notes: dict[tuple[str, str, str], list[str]] = {}
+    for row in view.rows:
+        for column in view.columns:
+            cell = column.cells[row.name]
+            mark, reason = _reason(cell)
+            if reason:
+                notes.setdefault((mark, named(row.name), reason), []).append(plain(column.card.title))
+    for name, reasons in view.skipped.items():
+        for row_name, reason in reasons.items():
+            notes.setdefault(("–", named(row_name), f"skipped: {plain(reason)}"), []).append(plain(name))
+    if not view.columns:
+        for row in view.rows:
+            entry = row.record.tasks.get(view.name)
+            if entry is not None and entry.status != "scored":
+                mark = "failed" if entry.status == "failed" else "–"
+                notes.setdefault((mark, named(row.name), f"{entry.status}: {plain(entry.reason)}"), [])
+    lines = [_footnote(key, titles, len(view.columns)) for key, titles in notes.items()]
+    others: dict[str, list[str]] = {}
+    for name, why in view.other.items():
+        others.setdefault(plain(why), []).append(named(name))
+    return lines + [f"not in this table: {', '.join(names)} ({why})" for why, names in others.items()]
+
+
+def _reason(cell: Cell) -> tuple[str, str]:
+    if cell.interval is not None and cell.unscored:
+        counts = ", ".join(f"{count} × {plain(why)}" for why, count in cell.unscored.items())
+        missing = sum(cell.unscored.values())
+        return "†", f"{missing} of {cell.attempted} utterances without a value ({counts}); not ranked"
+    if cell.interval is not None:
+        return "", ""
+    if cell.status == "failed":
+        return "failed", plain(cell.reason)
+    return "–", f"skipped: {plain(cell.reason)}" if cell.status == "skipped" else plain(cell.reason)
+
+
+def _footnote(key: tuple[str, str, str], titles: list[str], columns: int) -> str:
+    mark, row, reason = key
+    # a reason that holds for the whole row needs no list of columns
+    where = f", {', '.join(titles)}" if titles and len(titles) < columns else ""
+    return f"{mark} {row}{where}: {reason}"
+
+
+def legend(views: Sequence[TaskView], best_mark: str) -> list[str]:
+    """Only the marks that the tables above use."""
+    cells = [cell for view in views for column in view.columns for cell in column.cells.values()]
+    lines = []
+    if any(cell.rank == "best" for cell in cells):
+        lines.append(f"{best_mark} best")
+    if any(cell.rank == "tied" for cell in cells):
+        lines.append("= tied with the best: the 95 % interval of the paired difference covers 0")
+    if any(cell.unscored and cell.interval for cell in cells):
+        lines.append("† some utterances have no value: not ranked")
+    if any(cell.bound == "lower" for cell in cells):
+        lines.append("≥ a lower bound of the value")
+    if any(cell.bound == "upper" for cell in cells):
+        lines.append("≤ an upper bound of the value")
+    if any(not row.trained for view in views for row in view.rows):
+        lines.append("UNTRAINED: a codec with random weights, never ranked")
+    return lines
+
+
+def interval_label(board: Board, views: Sequence[TaskView]) -> str:
+    """How to read `[low, high]`, once for all cells."""
+    found = [c.interval for v in views for column in v.columns for c in column.cells.values() if c.interval]
+    if not found:
+        return ""
+    largest = max(found, key=lambda i: i.n)
+    fewer = " (fewer where some have no value)" if any(i.n != largest.n for i in found) else ""
+    label = largest.label
+    if not board.newest.dataset.speakers_known:
+        label = f"95 % bootstrap over {largest.n} utterances; their speakers are not known"
+    return f"[low, high]: {label}{fewer}"
+
+
+def provenance(board: Board, named: Named) -> list[str]:
+    """Suite, data, codec; then date, commit and machine, per row where the rows differ."""
+    record = board.newest
+    seconds = sum(u.seconds for u in record.dataset.utterances.values())
+    speakers = len({u.speaker for u in record.dataset.utterances.values()})
+    known = f", {speakers} speakers" if record.dataset.speakers_known else ""
+    lines = [
+        f"suite {plain(board.suite)}; dataset {plain(board.dataset)}, {record.dataset.split} split, "
+        f"{len(record.dataset.utterances)} utterances{known}, {seconds / 60:.1f} min; "
+        f"codec {plain(board.codec)}, {record.codec.frame_rate:g} frames/s"
+    ]
+    lines += _by_value(board.rows, "made", lambda row: row.record.created[:10], named)
+    lines += _by_value(board.rows, "commit", _commit, named)
+    lines += _by_value(board.rows, "on", _machine, named)
+    return lines + [f"{named(name)} is not shown: {plain(why)}" for name, why in board.left_out.items()]
+
+
+def _by_value(rows: Iterable[Row], what: str, value: Callable[[Row], str], named: Named) -> list[str]:
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        groups.setdefault(plain(value(row)), []).append(named(row.name))
+    if len(groups) == 1:
+        return [f"{what} {text}" for text in groups]
+    return [what + " " + "; ".join(f"{text} ({', '.join(names)})" for text, names in groups.items())]
+
+
+def _commit(row: Row) -> str:
+    environment = row.record.environment
+    if environment.commit is None:
+        return f"unknown (latentbench {environment.latentbench})"
+    return environment.commit[:10] + ("+dirty" if environment.dirty else "")
+
+
+def _machine(row: Row) -> str:
+    environment = row.record.environment
+    processor = f" ({environment.processor})" if environment.processor else ""
+    return f"{environment.device}{processor}, {environment.threads} threads"
+
+
+def differences(views: Sequence[TaskView], named: Named) -> list[str]:
+    """Each ranked headline column: every other row minus the best one."""
+    lines = []
+    for view in views:
+        for column in view.columns:
+            if column.card.headline:
+                lines += [_difference(column, name, named) for name in column.differences]
+    return lines
+
+
+def _difference(column: Column, name: str, named: Named) -> str:
+    card, change = column.card, column.differences[name]
+    places = card.decimals
+    value = number(change.value, places)
+    sign = "+" if change.value > 0 and value.strip("0.") else ""
+    title = plain(card.title)
+    if card.better == "one":
+        title += ", distance from 1"
+    elif card.aggregate == "median":
+        title += ", median of the differences"
+    text = f"{named(name)} − {named(column.best)}: {title} {sign}{value} {bounds(change, places)} {plain(unit(card))}"
+    return text.rstrip()
