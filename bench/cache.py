@@ -111,9 +111,7 @@ class Cache:
         path = self.path(kind, key, ".json")
         return self._entry(path, _read_json, _write_json, make)
 
-    def tensors(
-        self, kind: str, key: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]
-    ) -> dict[str, Tensor]:
+    def tensors(self, kind: str, key: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """The dictionary of tensors of `key`, made once."""
         path = self.path(kind, key, ".safetensors")
         return self._entry(path, _read_tensors, _write_tensors, make)

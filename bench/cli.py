@@ -12,7 +12,7 @@ import sys
 from enum import Enum
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -44,7 +44,7 @@ def default_cache() -> Path:
 
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes a GPU where there is one.")]
-CacheDir = Annotated[Optional[Path], typer.Option("--cache", help="Cache directory; default: the user's.")]
+CacheDir = Annotated[Path | None, typer.Option("--cache", help="Cache directory; default: the user's.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; only the table and errors.")]
 CodecName = Annotated[str, typer.Option(help="Codec, NAME or NAME:ARGUMENT; default: the card's or suite's.")]
 DatasetName = Annotated[str, typer.Option(help="Dataset, NAME or folder:PATH; default: the suite's.")]
@@ -56,9 +56,9 @@ def run(
     suite: Annotated[str, typer.Option(help="Suite name or TOML file.")] = "mini",
     codec: CodecName = "",
     dataset: DatasetName = "",
-    task: Annotated[Optional[list[str]], typer.Option(help="Only this task; may be repeated.")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated.")] = None,
     device: Device = "auto",
-    seed: Annotated[Optional[int], typer.Option(help="Root seed; default: the suite's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Root seed; default: the suite's.")] = None,
     cache: CacheDir = None,
     records: Annotated[Path, typer.Option(help="Where the records go.")] = Path("records"),
     quiet: Quiet = False,
@@ -122,10 +122,10 @@ def encode(
 
 @app.command("list")
 def list_(
-    kind: Annotated[Optional[Kind], typer.Argument(help="What to list; default: everything.")] = None,
+    kind: Annotated[Kind | None, typer.Argument(help="What to list; default: everything.")] = None,
     format_: Annotated[str, typer.Option("--format", help="text or md (tasks only).")] = "text",
     write: Annotated[
-        Optional[Path], typer.Option(help="Replace the block between <!-- tasks:start --> and <!-- tasks:end -->.")
+        Path | None, typer.Option(help="Replace the block between <!-- tasks:start --> and <!-- tasks:end -->.")
     ] = None,
 ) -> None:
     """List what is installed."""

@@ -336,9 +336,7 @@ class Context(Protocol):
         """JSON value of `make`, kept under `key` and the code, codec and dataset; shared by submissions."""
         ...
 
-    def cached_tensors(
-        self, key: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]
-    ) -> dict[str, Tensor]:
+    def cached_tensors(self, key: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """The same for a dictionary of tensors."""
         ...
 
@@ -371,4 +369,3 @@ def missing_capability(submission: object, needs: Sequence[str]) -> str | None:
         if not isinstance(submission, CAPABILITIES[name]):
             return name
     return None
-

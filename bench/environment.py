@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import resource
 import subprocess
@@ -69,10 +70,8 @@ def _processor() -> str:
 
 def reset_peak_memory() -> None:
     """Start a new peak, where the system allows it (Linux); elsewhere peaks only grow."""
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        pass
 
 
 def peak_memory_mib() -> float:

@@ -12,7 +12,7 @@ import hashlib
 import importlib.util
 import io
 import tokenize
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 FOLLOWED = ("bench.metrics", "bench.codecs", "bench.fitting", "bench.latents")
@@ -63,7 +63,7 @@ def code_tokens(source: str) -> str:
     return " ".join(kept)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _source(module: str) -> str:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
@@ -82,7 +82,7 @@ def _imports(module: str) -> set[str]:
     return names
 
 
-@lru_cache(maxsize=None)
+@cache
 def _is_module(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,7 +40,9 @@ def load(kind: str, name: str) -> Any:
     except BenchError:
         raise
     except Exception as error:
-        raise PluginError(f"{kind.removesuffix('s')} {name!r} ({found[name].value}) does not import: {error}") from error
+        raise PluginError(
+            f"{kind.removesuffix('s')} {name!r} ({found[name].value}) does not import: {error}"
+        ) from error
 
 
 def module_of(kind: str, name: str) -> str:
@@ -98,7 +100,7 @@ def task_card_of(name: str) -> TaskCard:
     return card
 
 
-@lru_cache(maxsize=None)
+@cache
 def _files(kind: str) -> Mapping[str, Path]:
     found: dict[str, Path] = {}
     for point in names(kind).values():

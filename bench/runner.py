@@ -39,7 +39,16 @@ from bench.contract import (
 from bench.errors import BenchError, CacheError, PluginError
 from bench.fingerprint import source_digest
 from bench.progress import Bar
-from bench.record import CodecEntry, ColumnValues, DatasetEntry, Record, Stage, SubmissionEntry, TaskEntry, UtteranceEntry
+from bench.record import (
+    CodecEntry,
+    ColumnValues,
+    DatasetEntry,
+    Record,
+    Stage,
+    SubmissionEntry,
+    TaskEntry,
+    UtteranceEntry,
+)
 from bench.seeding import generator
 
 log = logging.getLogger(__name__)
@@ -352,5 +361,3 @@ def run(request: Request, bar: Bar | None = None) -> Record:
             fails is recorded, not raised.
     """
     return Row(request, bar or Bar(quiet=True)).run()
-
-

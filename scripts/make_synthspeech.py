@@ -235,11 +235,8 @@ def encode(audio: np.ndarray, utterance: str, out: Path) -> None:
     serial = int(hashlib.sha256(utterance.encode()).hexdigest()[:7], 16)
     with tempfile.NamedTemporaryFile(suffix=".wav") as wav:
         sf.write(wav.name, audio, SAMPLE_RATE, subtype="PCM_16")
-        subprocess.run(
-            ["opusenc", "--quiet", "--bitrate", str(OPUS_KBPS), "--vbr", "--comp", "10"]
-            + ["--serial", str(serial), "--discard-comments", wav.name, str(out)],
-            check=True,
-        )
+        flags = ["--quiet", "--bitrate", str(OPUS_KBPS), "--vbr", "--comp", "10", "--discard-comments"]
+        subprocess.run(["opusenc", *flags, "--serial", str(serial), wav.name, str(out)], check=True)
 
 
 def plan(minutes: float, rng: random.Random, taken: set[str]) -> list[tuple[str, str, Voice, str]]:

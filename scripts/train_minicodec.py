@@ -66,9 +66,7 @@ class SpectralLoss(torch.nn.Module):
         super().__init__()
         for n_fft, mels in RESOLUTIONS:
             self.register_buffer(f"window{n_fft}", torch.hann_window(n_fft))
-            self.register_buffer(
-                f"mel{n_fft}", mel_filterbank(n_fft // 2 + 1, mels, SAMPLE_RATE, SAMPLE_RATE / 2)
-            )
+            self.register_buffer(f"mel{n_fft}", mel_filterbank(n_fft // 2 + 1, mels, SAMPLE_RATE, SAMPLE_RATE / 2))
 
     def magnitude(self, audio: Tensor, n_fft: int) -> Tensor:
         window = getattr(self, f"window{n_fft}")
@@ -97,7 +95,7 @@ def read(path: Path) -> np.ndarray:
 def load(librispeech: Path, listing: Path) -> dict[str, list[Tensor]]:
     """Training audio of both sources; what was read is written to `listing`."""
     manifest = (SYNTHSPEECH / "manifest.tsv").read_text().splitlines()[1:]
-    synth = [SYNTHSPEECH / f"audio/{r[0]}.ogg" for r in map(lambda s: s.split("\t"), manifest) if r[1] == "train"]
+    synth = [SYNTHSPEECH / f"audio/{r[0]}.ogg" for r in (s.split("\t") for s in manifest) if r[1] == "train"]
     files = sorted(librispeech.glob("*.flac"))
     split = split_groups(p.name.split("-")[0] for p in files)
     real = [p for p in files if split[p.name.split("-")[0]] == "train"]
@@ -105,7 +103,10 @@ def load(librispeech: Path, listing: Path) -> dict[str, list[Tensor]]:
     listing.write_text("file\tsha256\n" + "\n".join(rows) + "\n")
     spoken = [read(p) for p in real]
     varied = [a if s == 1.0 else soxr.resample(a, SAMPLE_RATE * s, SAMPLE_RATE) for a in spoken for s in SPEEDS]
-    return {"synthspeech": [torch.from_numpy(read(p)) for p in synth], "librispeech": [torch.from_numpy(a) for a in varied]}
+    return {
+        "synthspeech": [torch.from_numpy(read(p)) for p in synth],
+        "librispeech": [torch.from_numpy(a) for a in varied],
+    }
 
 
 def batch(data: dict[str, list[Tensor]], rng: np.random.Generator) -> Tensor:
@@ -138,7 +139,9 @@ def fit_codebooks(model: Minicodec, data: dict[str, list[Tensor]]) -> None:
         print(f"codebook {q}: residual power {before:.4f} -> {float((residual**2).mean()):.4f}", flush=True)
 
 
-def train(args: argparse.Namespace, phase: str, model: Minicodec, data: dict[str, list[Tensor]], steps: int) -> Minicodec:
+def train(
+    args: argparse.Namespace, phase: str, model: Minicodec, data: dict[str, list[Tensor]], steps: int
+) -> Minicodec:
     """Run one gradient phase from its checkpoint, if there is one; returns the averaged weights."""
     checkpoint = args.work / f"{phase}.pt"
     modules = [model.encoder, model.decoder] if phase == "codec" else [model.decoder]
@@ -212,7 +215,7 @@ def main() -> None:
     parser.add_argument("--librispeech", type=Path, required=True, help="folder of SPEAKER-CHAPTER-NUMBER.flac")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--codec-steps", type=int, default=7000)
-    parser.add_argument("--decoder-steps", type=int, default=1600)
+    parser.add_argument("--decoder-steps", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)

@@ -107,7 +107,9 @@ class DeltaNLL:
         out: list[Score | Skipped] = []
         for ms, values in gains.items():
             frames = {u.id: float(len(u.x) - self.horizons[ms]) for u in self.test if u.id in values}
-            unscored = {u.id: f"{len(u.x)} frames; needs {self.horizons[ms] + 1}" for u in self.test if u.id not in values}
+            unscored = {
+                u.id: f"{len(u.x)} frames; needs {self.horizons[ms] + 1}" for u in self.test if u.id not in values
+            }
             out.append(Score(f"{name}_{ms}ms", values, frames, unscored))
         return out
 
@@ -226,9 +228,7 @@ class DeltaNLL:
         return frames[pick] / spread
 
 
-def _states(
-    submission: Any, context: Context, utterances: Sequence[LatentUtterance], split: str
-) -> dict[str, Tensor]:
+def _states(submission: Any, context: Context, utterances: Sequence[LatentUtterance], split: str) -> dict[str, Tensor]:
     """Utterance id → exposed states (T, Dz) on the CPU, each utterance on its own."""
     assert isinstance(submission, Represents)
     out = {}

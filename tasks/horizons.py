@@ -61,7 +61,12 @@ def too_short(utterances: Sequence[LatentUtterance], frames: int) -> dict[str, s
 
 
 def continued(
-    submission: CanRollout, at: Anchors, draws: int, generator: torch.Generator, device: torch.device, mean: bool = False
+    submission: CanRollout,
+    at: Anchors,
+    draws: int,
+    generator: torch.Generator,
+    device: torch.device,
+    mean: bool = False,
 ) -> Tensor:
     """Rollouts from the anchors: (B, S, K, D), on the CPU."""
     out = submission.rollout(at.past.to(device), at.future.shape[1], draws, generator, mean)

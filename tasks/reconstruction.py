@@ -60,7 +60,7 @@ class Reconstruction:
 
         Raises:
             DataError: the test split is empty.
-            PluginError: latents or audio of the wrong shape, or not finite.
+            PluginError: decoded audio of the wrong shape, or not finite.
         """
         config = parameters(Config, context.parameters, self.card.name)
         items = _items(context, config)
@@ -138,7 +138,7 @@ def _measured(
     pairs = (_pair(route, item, submission, context) for item in items)
     for item, result in zip(items, ordered(executor, measure, pairs), strict=True):
         found[item.utterance.id] = result
-        context.progress(f"reconstruction, {route}", len(found), len(items))
+        context.progress(route, len(found), len(items))
     return found
 
 
@@ -147,12 +147,12 @@ def _pair(route: Route, item: Item, submission: Submission, context: Context) ->
     x = item.x.unsqueeze(0).to(context.device)
     if route != "codec":
         generator = context.generator(route, item.utterance.id)
-        given = cast(Reconstructs, submission).reconstruct(x, route, generator)
-        _require(type(submission).__name__, "reconstruct", "(B, T, D)", tuple(x.shape), given)
-        x = given.to(x)
+        x = cast(Reconstructs, submission).reconstruct(x, route, generator).to(x)
     info = context.codec.info
     audio = context.codec.decode(x)
-    _require(info.name, "decode", "(B, 1, T · hop)", (1, 1, x.shape[1] * info.hop), audio)
+    expected = (1, 1, x.shape[1] * info.hop)
+    if tuple(audio.shape) != expected or not audio.isfinite().all():
+        raise PluginError(f"{info.name}: decode must return finite audio {expected}, got {tuple(audio.shape)}")
     reference = context.dataset.audio(item.utterance, info.sample_rate)
     return Pair(
         reference,
@@ -162,16 +162,6 @@ def _pair(route: Route, item: Item, submission: Submission, context: Context) ->
         item.grammar,
         item.open_words,
     )
-
-
-def _require(who: str, method: str, axes: str, shape: tuple[int, ...], got: object) -> None:
-    expected = f"{who}: {method} must return {axes} = {shape} finite"
-    if not isinstance(got, Tensor):
-        raise PluginError(f"{expected}, got {type(got).__name__}")
-    if tuple(got.shape) != shape:
-        raise PluginError(f"{expected}, got {tuple(got.shape)}")
-    if not got.isfinite().all():
-        raise PluginError(f"{expected}, got {int((~got.isfinite()).sum())} values that are not")
 
 
 def _columns(route: Route, found: Mapping[str, Fidelity], skips: Mapping[str, str]) -> Iterator[Score | Skipped]:

@@ -44,9 +44,7 @@ class RolloutGap:
                 self._anchor(submission, context, at, steps, spread)
         return self._columns(context, too_short(test, settings["first"] + furthest), steps)
 
-    def _anchor(
-        self, submission: Any, context: Context, at: Anchors, steps: dict[int, int], spread: Tensor
-    ) -> None:
+    def _anchor(self, submission: Any, context: Context, at: Anchors, steps: dict[int, int], spread: Tensor) -> None:
         generator = context.generator("rollout", at.start, at.ids[0])
         truth = torch.cat([at.past, at.future], dim=1).to(context.device)
         forced = submission.log_prob(truth, truth, generator).cpu()

@@ -24,7 +24,9 @@ from bench.stats import Interval, interval
 FRAME_RATE = 12.5
 
 
-def ar1(a: float, dim: int, utterances: int, frames: int, seed: int, mixing: Tensor | None = None) -> list[LatentUtterance]:
+def ar1(
+    a: float, dim: int, utterances: int, frames: int, seed: int, mixing: Tensor | None = None
+) -> list[LatentUtterance]:
     """Independent stationary AR(1) utterances, two speakers."""
     rng = torch.Generator().manual_seed(seed)
     x = [torch.randn(utterances, dim, generator=rng)]
@@ -128,8 +130,4 @@ def fit_context(dim: int, seed: int = 0) -> FitContext:
 def estimates(scores: Sequence[Any], utterances: Sequence[LatentUtterance]) -> dict[str, Interval]:
     """Column → aggregate with its interval, as a table computes it."""
     speakers = {u.id: u.speaker for u in utterances}
-    return {
-        s.column: interval(s.values, speakers, s.weights)
-        for s in scores
-        if isinstance(s, Score)
-    }
+    return {s.column: interval(s.values, speakers, s.weights) for s in scores if isinstance(s, Score)}

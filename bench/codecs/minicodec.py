@@ -76,4 +76,3 @@ class MiniCodec:
     def from_codes(self, codes: Tensor) -> Tensor:
         """Codes (B, T, Q ≤ 8) → latents (B, T, 32)."""
         return self.model.dequantise(codes)
-

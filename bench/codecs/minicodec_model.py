@@ -69,6 +69,9 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """Audio (B, N) with N a multiple of 1280 → mean and log-variance of the latents, each (B, T, D)."""
 
+    hann: Tensor
+    filters: Tensor
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
@@ -126,6 +129,8 @@ class Double(nn.Module):
 class Decoder(nn.Module):
     """Latents (B, T, D) → audio (B, 1280 T) by magnitude, phase and overlap-add."""
 
+    hann: Tensor
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
@@ -160,6 +165,8 @@ class Decoder(nn.Module):
 
 class Minicodec(nn.Module):
     """Encoder, decoder and the residual codebooks (Q, V, D), which are fitted to the encoder's means."""
+
+    codebooks: Tensor
 
     def __init__(self, config: Config | None = None) -> None:
         super().__init__()

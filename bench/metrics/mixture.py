@@ -53,13 +53,11 @@ class Mixture:
 
 
 class Whitening(nn.Module):
-    """The fixed affine map x ↦ W (x − b) that makes training frames white.
+    """The fixed affine map x ↦ W (x − b) that makes training frames white; the identity until `set_from`."""
 
-    Args:
-        frames: (n, D) training frames, n > D.
-        floor: smallest eigenvalue of the covariance, relative to the largest, that is scaled to one; a
-            direction below it is left as small as it is relative to the floor, not blown up.
-    """
+    shift: Tensor
+    matrix: Tensor
+    inverse: Tensor
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -69,7 +67,13 @@ class Whitening(nn.Module):
 
     @torch.no_grad()
     def set_from(self, frames: Tensor, floor: float = 1e-6) -> Whitening:
-        """Estimate shift and matrix from training frames (n, D)."""
+        """Estimate shift and matrix.
+
+        Args:
+            frames: (n, D) training frames, n > D.
+            floor: smallest eigenvalue of the covariance, relative to the largest, that is scaled to one; a
+                direction below it is left as small as it is relative to the floor, not blown up.
+        """
         x = frames.double()
         shift = x.mean(0)
         covariance = (x - shift).T @ (x - shift) / len(x)

@@ -20,7 +20,13 @@ CARDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "rssm": (RSSM, {"mode": "strict", "importance_samples": 16, "sizes": SIZES, "recipe": {"noise": 0.0}, "fit": FIT}),
     "rssm_note": (
         RSSM,
-        {"mode": "note", "importance_samples": 16, "sizes": SIZES, "recipe": {"lambda_": 1.0, "noise": 0.0}, "fit": FIT},
+        {
+            "mode": "note",
+            "importance_samples": 16,
+            "sizes": SIZES,
+            "recipe": {"lambda_": 1.0, "noise": 0.0},
+            "fit": FIT,
+        },
     ),
 }
 

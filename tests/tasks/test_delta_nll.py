@@ -150,7 +150,9 @@ def test_an_untrained_recurrence_on_noise_gains_nothing() -> None:
 def test_lookahead_moves_the_target_and_drops_the_own_density() -> None:
     result, scores, _ = scored(OracleAR(0.8), splits(0.8), lookahead=1)
     close(result["gain_80ms"], gain(0.8, DIM, 2))
-    assert {s.reason for s in scores if isinstance(s, Skipped) and "own" in (s.column or "")} == {"the codec looks ahead"}
+    assert {s.reason for s in scores if isinstance(s, Skipped) and "own" in (s.column or "")} == {
+        "the codec looks ahead"
+    }
 
 
 def test_short_utterances_are_named_not_scored() -> None:

@@ -1,5 +1,7 @@
 """The embedded codec: causality to the bit, lengths, codes, size, and what it keeps of speech."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -74,7 +76,7 @@ def test_codes_are_nearest_entries_and_more_stages_come_closer(codec: MiniCodec,
     nearest = (x[0, :, None] - first[None]).square().sum(-1).argmin(-1)
     assert torch.equal(codes[0, :, 0], nearest)
     errors = [float((codec.from_codes(codes[..., :q]) - x).square().mean()) for q in range(1, 9)]
-    assert all(b < a for a, b in zip(errors, errors[1:], strict=False))
+    assert all(b < a for a, b in itertools.pairwise(errors))
     assert errors[-1] < 0.3 * float(x.var())
 
 
