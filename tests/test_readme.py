@@ -114,7 +114,7 @@ def test_nll_of_the_training_frames_is_the_entropy_of_the_fit(submission: Any) -
     x, _ = gaussian(500, seed=1)
     submission.fit([LatentUtterance("u", "s", x[0])], [], context(4))
     entropy = 0.5 * torch.logdet(2 * math.pi * math.e * torch.cov(x[0].T.double(), correction=0))
-    nll = -submission.log_prob(x, torch.Generator()).mean()
+    nll = -submission.log_prob(x, x, torch.Generator()).mean()
     torch.testing.assert_close(nll.double(), entropy, atol=1e-4, rtol=0)
 
 
@@ -122,7 +122,7 @@ def test_nll_of_the_training_frames_is_the_entropy_of_the_fit(submission: Any) -
 def test_nll_of_new_frames_is_the_entropy_of_the_source(submission: Any, seed: int) -> None:
     x, covariance = gaussian(100_000, seed)
     submission.fit([LatentUtterance("u", "s", x[0, :50_000])], [], context(4))
-    nll = -submission.log_prob(x[:, 50_000:], torch.Generator()).mean()
+    nll = -submission.log_prob(x[:, 50_000:], x[:, 50_000:], torch.Generator()).mean()
     entropy = 0.5 * torch.logdet(2 * math.pi * math.e * covariance)
     # standard error of the mean NLL: sqrt(d / 2n) = 0.0063
     assert abs(float(nll) - float(entropy)) < 3 * 0.0063
@@ -133,10 +133,10 @@ def test_a_reloaded_state_gives_the_same_numbers(submission: Any) -> None:
     submission.fit([LatentUtterance("u", "s", x[0])], [], context(4))
     again = type(submission)()
     again.load_state(submission.state(), context(4).codec, torch.device("cpu"))
-    assert torch.equal(again.log_prob(x, torch.Generator()), submission.log_prob(x, torch.Generator()))
+    assert torch.equal(again.log_prob(x, x, torch.Generator()), submission.log_prob(x, x, torch.Generator()))
 
 
 def test_offers_a_state_and_a_density(submission: Any) -> None:
     assert missing_capability(submission, ("represent", "log_prob")) is None
     assert missing_capability(submission, ("rollout",)) == "rollout"
-    assert submission.represent(torch.ones(2, 5, 4)).shape == (2, 5, 1)
+    assert submission.represent(torch.ones(2, 5, 4), torch.Generator()).shape == (2, 5, 1)

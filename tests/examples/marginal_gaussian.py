@@ -27,8 +27,8 @@ class MarginalGaussian:
     def load_state(self, state: Mapping[str, Tensor], codec: CodecInfo, device: torch.device) -> None:
         self.mean, self.cholesky = state["mean"].to(device), state["cholesky"].to(device)
 
-    def represent(self, x: Tensor) -> Tensor:
+    def represent(self, x: Tensor, generator: torch.Generator) -> Tensor:
         return x.new_zeros(*x.shape[:2], 1)  # remembers nothing, so nothing can be read from it
 
-    def log_prob(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        return MultivariateNormal(self.mean, scale_tril=self.cholesky).log_prob(x)
+    def log_prob(self, context: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
+        return MultivariateNormal(self.mean, scale_tril=self.cholesky).log_prob(target)
