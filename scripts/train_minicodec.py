@@ -2,11 +2,12 @@
 
     python scripts/train_minicodec.py --librispeech DIR --work DIR --minutes 60
 
-Three phases, each resumable from `--work`:
+Four phases, each resumable from `--work`:
 
 1. *codec*: encoder and decoder, multi-resolution spectral losses and a KL weight on the latents;
-2. *codebooks*: residual k-means (scikit-learn) on the means of the training latents, encoder frozen;
-3. *decoder*: the decoder alone, on means (70 %) and on the sum of a random number of codebooks (30 %).
+2. *spread*: the same, with a term that fills the thin directions that the latents still have;
+3. *codebooks*: residual k-means (scikit-learn) on the means of the training latents, encoder frozen;
+4. *decoder*: the decoder alone, on means (70 %) and on the sum of a random number of codebooks (30 %).
 
 Data: the training split of `synthspeech`, and the training speakers (by `bench.datasets.splits`) of a folder
 of LibriSpeech train-clean-100 utterances (Panayotov et al. 2015, CC BY 4.0), each also at 0.92 and 1.08 times
@@ -45,15 +46,20 @@ onto combinations of the others (covariance eigenvalues of 1e-4), which no densi
 SPREAD_FROM, SPREAD, SPREAD_WEIGHT, COVARIANCE_WEIGHT = 4500, 0.7, 0.5, 0.02
 """From step SPREAD_FROM on the variance and covariance terms of Bardes et al. 2022 (VICReg, arXiv 2105.04906):
 free nats alone were met by small variances, and 6 dimensions still followed the others."""
+LOG_DET_WEIGHT = 0.01
 SPEEDS = (0.92, 1.0, 1.08)
-HORIZON, TAIL = {"codec": 10_000, "decoder": 2_000}, 1_500
+HORIZON, TAIL = {"codec": 10_000, "spread": 2_000, "decoder": 2_000}, 1_500
 """The rate follows a cosine over HORIZON steps and falls linearly over the last TAIL of those really made."""
 
 
-def spread_penalty(mean: Tensor) -> Tensor:
-    """Hinge on each dimension's standard deviation below SPREAD, and squared covariances, over a batch."""
+def spread_penalty(mean: Tensor, phase: str) -> Tensor:
+    """Hinge on each dimension's standard deviation below SPREAD, and squared covariances, over a batch; in the
+    phase "spread" the log-determinant of the covariance as well, which no thin direction escapes."""
     flat = mean.flatten(0, 1)
     covariance = torch.cov(flat.T)
+    if phase == "spread":
+        eye = torch.eye(len(covariance))
+        return -LOG_DET_WEIGHT * torch.logdet(covariance + 1e-5 * eye) + 0.1 * (covariance - eye).square().mean()
     off = covariance - torch.diag(covariance.diagonal())
     low = F.relu(SPREAD - (covariance.diagonal() + 1e-4).sqrt()).mean()
     return SPREAD_WEIGHT * low + COVARIANCE_WEIGHT * off.square().sum() / len(covariance)
@@ -144,7 +150,7 @@ def train(
 ) -> Minicodec:
     """Run one gradient phase from its checkpoint, if there is one; returns the averaged weights."""
     checkpoint = args.work / f"{phase}.pt"
-    modules = [model.encoder, model.decoder] if phase == "codec" else [model.decoder]
+    modules = [model.decoder] if phase == "decoder" else [model.encoder, model.decoder]
     parameters = [p for m in modules for p in m.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=1.0, betas=(0.8, 0.99), weight_decay=0.01)
     average = copy.deepcopy(model)
@@ -156,20 +162,21 @@ def train(
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
     loss_of = SpectralLoss()
-    peak, warm = (1e-3, 300) if phase == "codec" else (4e-4, 100)
+    peak, warm = {"codec": (1e-3, 300), "spread": (1.2e-3, 50), "decoder": (4e-4, 100)}[phase]
     started, sums = time.monotonic(), np.zeros(2)
     for step in range(first, steps):
-        rng = np.random.default_rng((args.seed, phase == "codec", step))
+        rng = np.random.default_rng((args.seed, ("decoder", "codec", "spread").index(phase), step))
         noise = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
         cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / HORIZON[phase]))
         lr = peak * min(1.0, (step + 1) / warm, (steps - step) / TAIL) * cosine
         optimiser.param_groups[0]["lr"] = lr
         audio = batch(data, rng)
-        if phase == "codec":
+        if phase != "decoder":
             mean, log_var = model.encoder(audio)
             latents = mean + torch.exp(0.5 * log_var) * torch.randn(mean.shape, generator=noise)
             by_dim = 0.5 * (mean.square() + log_var.exp() - 1 - log_var).mean((0, 1))
-            kl = by_dim.clamp(min=FREE_NATS if step >= FREE_FROM else 0.0).sum()
+            free = FREE_NATS if phase == "spread" or step >= FREE_FROM else 0.0
+            kl = by_dim.clamp(min=free).sum()
         else:
             with torch.no_grad():
                 latents, _ = model.encoder(audio)
@@ -180,8 +187,8 @@ def train(
         # the first frames have no past, so their left edge is not worth the capacity
         estimate = model.decoder(latents)
         loss = loss_of(estimate[:, HOP:], audio[:, HOP:]) + KL_WEIGHT * kl
-        if phase == "codec" and step >= SPREAD_FROM:
-            loss = loss + spread_penalty(mean)
+        if phase == "spread" or (phase == "codec" and step >= SPREAD_FROM):
+            loss = loss + spread_penalty(mean, phase)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 2.0)
@@ -215,13 +222,15 @@ def main() -> None:
     parser.add_argument("--librispeech", type=Path, required=True, help="folder of SPEAKER-CHAPTER-NUMBER.flac")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--codec-steps", type=int, default=7000)
-    parser.add_argument("--decoder-steps", type=int, default=1000)
+    parser.add_argument("--spread-steps", type=int, default=450)
+    parser.add_argument("--decoder-steps", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     data = load(args.librispeech, args.work / "data.tsv")
     torch.manual_seed(args.seed)
     model = train(args, "codec", Minicodec(), data, args.codec_steps)
+    model = train(args, "spread", model, data, args.spread_steps)
     if not (args.work / "decoder.pt").exists():
         fit_codebooks(model, data)
     model = train(args, "decoder", model, data, args.decoder_steps)
