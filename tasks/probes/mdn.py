@@ -70,14 +70,24 @@ class Probe(nn.Module):
         out, _ = self.gru(self.project((z - self.shift) / self.scale))
         return cast(Tensor, self.dropout(out))
 
-    def log_prob(self, z: Tensor, u: Tensor) -> list[Tensor]:
-        """For each horizon k: log p(u_{t+k} | z_≤t), (B, T − k)."""
+    def log_prob(self, z: Tensor, u: Tensor, mask: Tensor) -> list[Tensor]:
+        """log p(u_{t+k} | z_≤t) at the real targets alone.
+
+        Args:
+            z: (B, T, Dz).
+            u: (B, T, D).
+            mask: (B, T), which frames are real.
+
+        Returns:
+            For each horizon k the values (n_k,) where `mask` holds at t + k, row by row.
+        """
         summary = self.trunk(z)
         out = []
         for k, feature, head in zip(self.horizons, self.features, self.heads, strict=True):
             reach = max(0, u.shape[1] - k)
-            read = nn.functional.silu(feature(summary[:, :reach]))
-            out.append(cast(MixtureHead, head).log_prob(read, u[:, u.shape[1] - reach :]))
+            inside = mask[:, u.shape[1] - reach :]
+            read = nn.functional.silu(feature(summary[:, :reach][inside]))
+            out.append(cast(MixtureHead, head).log_prob(read, u[:, u.shape[1] - reach :][inside]))
         return out
 
 
@@ -93,7 +103,8 @@ class Fitted:
     def nll(self, z: Tensor, x: Tensor) -> list[Tensor]:
         """NLL in nats, in the units of x, of one utterance: (T, Dz), (T, D) → per horizon (T − k)."""
         log_det = self.white.log_det()
-        return [-(lp[0] + log_det).cpu() for lp in self.probe.log_prob(z[None], self.white(x)[None])]
+        real = torch.ones(1, len(x), dtype=torch.bool, device=x.device)
+        return [-(lp + log_det).cpu() for lp in self.probe.log_prob(z[None], self.white(x)[None], real)]
 
 
 def fit_probe(
@@ -126,10 +137,8 @@ def fit_probe(
 
     def total(z: Tensor, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Summed NLL and count of frames, over horizons."""
-        terms = probe.log_prob(z.to(device), white(x.to(device)))
-        inside = [mask[:, k:].to(device) for k in probe.horizons]
-        nll = torch.stack([-(t * m).sum() for t, m in zip(terms, inside, strict=True)]).sum()
-        return nll, torch.stack([m.sum() for m in inside]).sum()
+        terms = probe.log_prob(z.to(device), white(x.to(device)), mask.to(device))
+        return -torch.stack([t.sum() for t in terms]).sum(), torch.tensor(sum(len(t) for t in terms), device=device)
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
         (z, x), mask = pairs.crops(config.fit.batch, config.fit.crop_frames, generator)

@@ -17,15 +17,24 @@ FIT = {"steps": 220, "batch": 64, "crop_frames": 32, "evaluate_every": 20, "lr":
 SIZES = {"width": 48, "state": 16, "innovation": 6, "dropout": 0.0}
 CARDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "raw_ar": (RawAR, {"width": 48, "components": 2, "dropout": 0.0, "noise": 0.0, "fit": FIT}),
-    "rssm": (RSSM, {"mode": "strict", "importance_samples": 16, "sizes": SIZES, "recipe": {"noise": 0.0}, "fit": FIT}),
+    "rssm": (
+        RSSM,
+        {
+            "mode": "strict",
+            "importance_samples": 16,
+            "sizes": SIZES,
+            "recipe": {"noise": 0.0, "free_nats": 0.0},
+            "fit": FIT,
+        },
+    ),
     "rssm_note": (
         RSSM,
         {
             "mode": "note",
             "importance_samples": 16,
             "sizes": SIZES,
-            "recipe": {"lambda_": 1.0, "noise": 0.0},
-            "fit": FIT,
+            "recipe": {"lambda_": 1.0, "noise": 0.0, "free_nats": 0.0},
+            "fit": {**FIT, "steps": 400},
         },
     ),
 }
@@ -66,7 +75,7 @@ def test_density_is_near_the_truth_and_a_bound_below_it(fitted, data) -> None:
     x = stacked(data)
     mine = float(submission.log_prob(x, x, rng()).mean())
     truth = float(OracleAR(A).log_prob(x, x, rng()).mean())
-    slack = {"raw_ar": 0.06, "rssm": 0.15, "rssm_note": 0.6}[name]
+    slack = {"raw_ar": 0.06, "rssm": 0.1, "rssm_note": 1.0}[name]
     assert truth - slack < mine < truth + 0.02
     marginal = truth - gain(A, DIM, 1)
     assert mine > marginal + 0.3
@@ -202,15 +211,15 @@ def test_innovation_is_raw_and_split(data) -> None:
     """Free bits clamp the loss, never the report: with a huge allowance the KL collapses and is seen to."""
     plugin, values = CARDS["rssm"]
     rates = {}
-    for beta in (0.2, 20.0):
+    for beta in (0.02, 20.0):
         recipe = {"beta": beta, "free_nats": 0.0, "noise": 0.0, "warmup": 0.0}
-        submission = plugin(**{**values, "recipe": recipe, "fit": {**FIT, "steps": 150}})
+        submission = plugin(**{**values, "recipe": recipe, "fit": {**FIT, "steps": 200}})
         submission.fit(data[0], data[1], fit_context(DIM))
         rate = submission.innovation(stacked(data), rng())
         torch.testing.assert_close(rate.kl_rec_by_dim.sum(-1), rate.kl_rec)
         assert float(rate.kl_dyn.abs().max()) == 0.0
         rates[beta] = float(rate.kl_rec.mean())
-    assert rates[0.2] > 1.0 > 0.2 > rates[20.0]
+    assert rates[0.02] > 0.15 > 0.005 > rates[20.0]
 
 
 def test_impossible_cards_name_the_field() -> None:
