@@ -1,20 +1,26 @@
-"""A submission behind its contract: every capability's result is checked once, here, for shape and finiteness."""
+"""What plug-ins return, checked once, here: a submission's tensors and a task's scores."""
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from numbers import Real
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
-from bench.contract import CAPABILITIES, InnovationRate, Submission
+from bench.config import TaskCard
+from bench.contract import CAPABILITIES, InnovationRate, Likelihood, Score, Skipped, Submission
 from bench.errors import PluginError
 from bench.registry import calling
 
 
 class Checked:
     """`submission` with each capability it has wrapped; a capability it lacks stays missing.
+
+    Nothing is recorded for gradients.
 
     Raises, from the wrapped calls:
         PluginError: the submission raises, or returns another shape than the contract's, or NaN.
@@ -24,6 +30,8 @@ class Checked:
         self._submission, self._who = submission, who
         if hasattr(submission, "likelihood"):
             self.likelihood = submission.likelihood
+            if self.likelihood not in get_args(Likelihood):
+                raise PluginError(f"{who}: likelihood must be one of {get_args(Likelihood)}, got {self.likelihood!r}")
         for name in CAPABILITIES:
             method = getattr(submission, name, None)
             if method is not None:
@@ -31,10 +39,15 @@ class Checked:
 
     def _wrapped(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         expect = _EXPECTED[name]
+        signature = inspect.signature(getattr(CAPABILITIES[name], name))
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            result = calling(self._who, method, *args, **kwargs)
-            for what, tensor, shape in expect(result, *args, **kwargs):
+            given = signature.bind(self, *args, **kwargs).arguments
+            with torch.no_grad():
+                result = calling(self._who, method, *args, **kwargs)
+            if name == "innovation" and not isinstance(result, InnovationRate):
+                raise PluginError(f"{self._who}: innovation must be an InnovationRate, got {type(result).__name__}")
+            for what, tensor, shape in expect(result, given):
                 self._check(f"{name}{what}", tensor, shape)
             return result
 
@@ -53,24 +66,24 @@ class Checked:
 
 
 Expected = list[tuple[str, object, tuple[int | None, ...]]]
+Given = Mapping[str, Any]
 
 
-def _represent(result: object, x: Tensor, *_: Any) -> Expected:
-    return [("", result, (*x.shape[:2], None))]
+def _represent(result: object, given: Given) -> Expected:
+    return [("", result, (*given["x"].shape[:2], None))]
 
 
-def _log_prob(result: object, context: Tensor, *_: Any) -> Expected:
-    return [("", result, tuple(context.shape[:2]))]
+def _log_prob(result: object, given: Given) -> Expected:
+    return [("", result, tuple(given["context"].shape[:2]))]
 
 
-def _rollout(result: object, prompt: Tensor, frames: int, draws: int, *_: Any, **__: Any) -> Expected:
-    return [("", result, (len(prompt), draws, frames, prompt.shape[2]))]
+def _rollout(result: object, given: Given) -> Expected:
+    prompt = given["prompt"]
+    return [("", result, (len(prompt), given["draws"], given["frames"], prompt.shape[2]))]
 
 
-def _innovation(result: object, x: Tensor, *_: Any) -> Expected:
-    if not isinstance(result, InnovationRate):
-        return [(" (an InnovationRate)", result, tuple(x.shape[:2]))]
-    shape = tuple(x.shape[:2])
+def _innovation(result: Any, given: Given) -> Expected:
+    shape = tuple(given["x"].shape[:2])
     return [
         (".kl_rec", result.kl_rec, shape),
         (".kl_dyn", result.kl_dyn, shape),
@@ -78,12 +91,12 @@ def _innovation(result: object, x: Tensor, *_: Any) -> Expected:
     ]
 
 
-def _reconstruct(result: object, x: Tensor, *_: Any) -> Expected:
-    return [("", result, tuple(x.shape))]
+def _reconstruct(result: object, given: Given) -> Expected:
+    return [("", result, tuple(given["x"].shape))]
 
 
-def _generate(result: object, frames: int, draws: int, *_: Any) -> Expected:
-    return [("", result, (draws, frames, None))]
+def _generate(result: object, given: Given) -> Expected:
+    return [("", result, (given["draws"], given["frames"], None))]
 
 
 _EXPECTED: Mapping[str, Callable[..., Expected]] = {
@@ -94,3 +107,76 @@ _EXPECTED: Mapping[str, Callable[..., Expected]] = {
     "reconstruct": _reconstruct,
     "generate": _generate,
 }
+
+
+def tensors(who: str, state: object) -> dict[str, Tensor]:
+    """What a submission's `state` gave, as tensors of their own on the CPU.
+
+    Raises:
+        PluginError: no dictionary of tensors by name, or a value that is not finite.
+    """
+    what = f"{who}: state must be a dictionary of tensors by name"
+    if not isinstance(state, Mapping):
+        raise PluginError(f"{what}, got {type(state).__name__}")
+    for name, tensor in state.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise PluginError(f"{what}, got {name!r}: {type(tensor).__name__}")
+        if not torch.isfinite(tensor).all():
+            raise PluginError(f"{who}: {name} is not finite after fit")
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+
+
+def scores(card: TaskCard, results: object, ids: set[str]) -> dict[str, Any]:
+    """What a task gave, as JSON: every column of its card has finite values of known utterances, or a reason.
+
+    Args:
+        ids: the utterances of the task's split.
+
+    Raises:
+        PluginError: it is not so.
+    """
+    who = f"task {card.name!r}"
+    columns: dict[str, Any] = {}
+    skipped: dict[str, str] = {}
+    known = {column.name for column in card.columns}
+    for result in results if isinstance(results, list | tuple) else [results]:
+        if not isinstance(result, Score | Skipped):
+            raise PluginError(f"{who}: expected Score or Skipped, got {type(result).__name__}")
+        if result.column is not None and result.column not in known:
+            raise PluginError(f"{who}: column {result.column!r} is not in its card")
+        if result.column in columns or result.column in skipped:
+            raise PluginError(f"{who}: {result.column} is answered twice")
+        if isinstance(result, Skipped):
+            skipped[result.column or "*"] = result.reason
+            continue
+        strange = [u for u in (*result.values, *result.unscored) if u not in ids]
+        if strange:
+            raise PluginError(f"{who}: {result.column}: {strange[0]!r} is no utterance of its split")
+        columns[result.column] = {
+            "values": _numbers(f"{who}: {result.column}", result.values),
+            "weights": None if result.weights is None else _weights(f"{who}: weights of {result.column}", result),
+            "unscored": dict(result.unscored),
+        }
+    silent = known - columns.keys() - skipped.keys()
+    if silent and "*" not in skipped:
+        raise PluginError(f"{who}: columns without a score or a reason: {', '.join(sorted(silent))}")
+    return {"columns": columns, "skipped": skipped}
+
+
+def _numbers(what: str, values: Mapping[str, Any]) -> dict[str, float]:
+    for name, value in values.items():
+        if not isinstance(value, Real):
+            raise PluginError(f"{what}: expected a number for {name}, got {type(value).__name__}")
+        if not math.isfinite(value):
+            raise PluginError(f"{what}: {name} is not finite")
+    return {name: float(value) for name, value in values.items()}
+
+
+def _weights(what: str, score: Score) -> dict[str, float]:
+    given = _numbers(what, score.weights or {})
+    if missing := [u for u in score.values if u not in given]:
+        raise PluginError(f"{what}: {missing[0]} has none")
+    kept = {u: given[u] for u in score.values}
+    if kept and (min(kept.values()) < 0 or max(kept.values()) == 0):
+        raise PluginError(f"{what}: expected none below zero and one above")
+    return kept

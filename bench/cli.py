@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs; packages above add theirs throu
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -16,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from bench.errors import BenchError
+from bench.errors import BenchError, PluginError
 
 app = typer.Typer(
     help="Measure whether a latent space is good for autoregressive audio modelling.",
@@ -67,24 +68,40 @@ def run(
     from bench import record, runner
     from bench.progress import Bar
 
+    _hush(quiet)
+    record.check_folder(records)
+    built: dict[tuple[str, str], object] = {}
     written, failures = [], []
     with Bar(quiet) as bar:
-        for name in submission:
-            request = runner.Request(
-                submission=name,
-                suite=suite,
-                cache=cache or default_cache(),
-                codec=codec,
-                dataset=dataset,
-                device=device,
-                seed=seed,
-                tasks=tuple(task or ()),
+        # all rows are looked up before the first is made: a name misspelt last costs no time
+        rows = [
+            runner.Row(
+                runner.Request(
+                    submission=name,
+                    suite=suite,
+                    cache=cache or default_cache(),
+                    codec=codec,
+                    dataset=dataset,
+                    device=device,
+                    seed=seed,
+                    tasks=tuple(task or ()),
+                ),
+                bar,
+                built,
             )
-            made = runner.run(request, bar)
+            for name in dict.fromkeys(submission)
+        ]
+        for row in rows:
+            try:
+                made = row.run()
+            except PluginError as error:
+                failures.append(f"{row.card.name}: {error}")
+                continue
             written.append(record.write(made, records))
-            failures += [f"{name}: {t}: {e.reason}" for t, e in made.tasks.items() if e.status == "failed"]
-    for point in entry_points(group="latentbench.reporters"):
-        typer.echo(point.load()(records, written))
+            failures += [f"{row.card.name}: {t}: {e.reason}" for t, e in made.tasks.items() if e.status == "failed"]
+    if written:
+        for point in entry_points(group="latentbench.reporters"):
+            typer.echo(point.load()(records, written))
     if failures:
         raise BenchError("; ".join(failures))
 
@@ -104,12 +121,15 @@ def encode(
     from bench.cache import Cache
     from bench.progress import Bar
 
+    _hush(quiet)
     card = registry.suite_card(suite)
     where = devices.choose(device)
     data = registry.build("datasets", dataset or card.dataset)
-    coder = registry.build("codecs", codec or card.codec).to(where)
+    spec = codec or card.codec
+    coder = registry.calling(f"codec {spec!r}", registry.build("codecs", spec).to, where)
+    store = Cache(cache or default_cache())
     with Bar(quiet) as bar:
-        made = latents.encode(data, coder, dict(card.minutes), Cache(cache or default_cache()), where, bar.update)
+        made = latents.encode(data, coder, card.minutes, store, where, bar.update, spec.partition(":")[2])
     info = coder.info
     typer.echo(f"{data.name} × {info.name}: {info.dim} dimensions at {info.frame_rate:g} Hz")
     for split, utterances in made.splits.items():
@@ -141,18 +161,35 @@ def list_(
         typer.echo(text)
 
 
+def _hush(quiet: bool) -> None:
+    if quiet:
+        logging.getLogger().setLevel(logging.ERROR)
+
+
+def _environment() -> None:
+    """What must be set before torch is loaded, and for text on any terminal."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # threads that wait by spinning stall each other wherever something else runs: 50 times slower
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def main() -> None:
     """Entry point of the console script."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    for point in entry_points(group="latentbench.commands"):
-        point.load()(app)
+    _environment()
+    # with LATENTBENCH_DEBUG the traceback of a plug-in's error is shown beside its one line
+    level = logging.INFO if os.environ.get("LATENTBENCH_DEBUG") else logging.WARNING
+    logging.basicConfig(format="%(message)s", level=level)
     try:
-        app(standalone_mode=False)
+        for point in entry_points(group="latentbench.commands"):
+            point.load()(app)
+        # without standalone mode an exit code is what the call returns
+        code = app(standalone_mode=False)
     except BenchError as error:
-        typer.echo(f"bench: {error}", err=True)
+        typer.echo(f"bench: {' '.join(str(error).split())}", err=True)
         sys.exit(2)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("bench: stopped; the same command goes on from here", err=True)
         sys.exit(130)
@@ -161,6 +198,7 @@ def main() -> None:
             error.show()
             sys.exit(2)
         raise
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from bench.contract import CAPABILITIES
 from bench.errors import CardError
 
 if sys.version_info >= (3, 11):
@@ -58,6 +61,28 @@ class TaskCard(Card):
     horizons_ms: tuple[int, ...] = ()
     columns: tuple[ColumnCard, ...]
     parameters: dict[str, Any] = {}
+    """Everything that a suite may set, with its default."""
+
+    @field_validator("needs")
+    @classmethod
+    def _known(cls, needs: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in needs if name not in CAPABILITIES]:
+            raise ValueError(f"no capability {unknown[0]!r}; there are: {', '.join(CAPABILITIES)}")
+        return needs
+
+    @field_validator("columns")
+    @classmethod
+    def _named_once(cls, columns: tuple[ColumnCard, ...]) -> tuple[ColumnCard, ...]:
+        names = [column.name for column in columns]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"{twice[0]} is declared twice")
+        return columns
+
+    def decisive(self) -> dict[str, Any]:
+        """What may move a number: all but titles, texts, how a column is shown, and margins."""
+        card = self.model_dump(mode="json", exclude={"title", "question", "paper", "columns"})
+        shown = {"title", "shown", "ranked", "headline", "margin", "decimals", "bound", "help"}
+        return card | {"columns": [c.model_dump(mode="json", exclude=shown) for c in self.columns]}
 
 
 def declared(card: TaskCard, column: str) -> ColumnCard:
@@ -74,10 +99,16 @@ class SuiteCard(Card):
     dataset: str
     tasks: tuple[str, ...]
     seed: int = 0
-    minutes: dict[Literal["train", "valid", "test"], float] = {}
+    minutes: dict[Literal["train", "valid", "test"], Annotated[float, Field(gt=0)]] = {}
     """At most this much audio of a split, taken round-robin over speakers; a split not named is whole."""
     parameters: dict[str, dict[str, Any]] = {}
     """Task → parameters laid over the task card's."""
+
+    @model_validator(mode="after")
+    def _of_its_tasks(self) -> SuiteCard:
+        if unknown := [task for task in self.parameters if task not in self.tasks]:
+            raise ValueError(f"parameters.{unknown[0]} is for no task of the suite; its tasks: {', '.join(self.tasks)}")
+        return self
 
 
 class SubmissionCard(Card):
@@ -114,6 +145,24 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def overridden(declared: Mapping[str, Any], over: Mapping[str, Any], who: str) -> dict[str, Any]:
+    """`merged`, where `over` may only set what `declared` names, to a value of the same type.
+
+    Raises:
+        CardError: another key or type; names `who` and the key.
+    """
+    for key, value in over.items():
+        if key not in declared:
+            known = ", ".join(sorted(declared)) or "none"
+            raise CardError(f"{who}: parameter {key} is unknown; there are: {known}")
+        if isinstance(declared[key], Mapping) and isinstance(value, Mapping):
+            overridden(declared[key], value, f"{who}.{key}")
+        elif type(value) is not type(declared[key]) and (type(value), type(declared[key])) != (int, float):
+            kind = type(declared[key]).__name__
+            raise CardError(f"{who}: parameter {key} must be of type {kind}, got {value!r}")
+    return merged(declared, over)
+
+
 C = TypeVar("C", bound=Card)
 P = TypeVar("P")
 
@@ -126,21 +175,31 @@ def read_card(path: Path, kind: type[C]) -> C:
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CardError(f"{path}: {error}") from error
+    except OSError as error:
+        raise CardError(f"{path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CardError(f"{path}: not TOML: {error}") from error
+    for where in _not_finite(raw):
+        raise CardError(f"{path}: {where}: expected a finite number")
     try:
-        return kind.model_validate_json(_as_json(raw))
+        # strict validation takes a JSON array for a tuple, but not a Python list
+        return kind.model_validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CardError(f"{path}: {where}: {first['msg']}") from error
+        raise CardError(f"{path}: {_first(error)}") from error
 
 
-def _as_json(raw: dict[str, Any]) -> str:
-    # strict validation takes a JSON array for a tuple, but not a Python list
-    import json
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
-    return json.dumps(raw, default=str)
+
+def _not_finite(value: Any, where: str = "") -> Iterator[str]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in items:
+        yield from _not_finite(part, f"{where}.{key}" if where else str(key))
+    if isinstance(value, float) and not math.isfinite(value):
+        yield where
 
 
 def parameters(kind: type[P], values: Mapping[str, Any], who: str) -> P:
@@ -151,11 +210,15 @@ def parameters(kind: type[P], values: Mapping[str, Any], who: str) -> P:
     """
     _refuse_unknown(kind, values, who, "")
     try:
-        return TypeAdapter(kind).validate_python(dict(values))
+        return TypeAdapter(kind).validate_json(json.dumps(dict(values), default=_plain), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise CardError(f"{who}: parameter {where}: {first['msg'].lower()}, got {first['input']!r}") from error
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
 def _refuse_unknown(kind: Any, values: Mapping[str, Any], who: str, prefix: str) -> None:

@@ -9,17 +9,22 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bench import __version__
+from bench.device import describe
 from bench.record import Environment
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "soundfile", "soxr", "pesq", "pystoi", "jiwer", "pocketsphinx")
 CODE = ("bench", "tasks", "baselines", "submissions", "pyproject.toml", "constraints.txt")
 """What makes a checkout dirty: code and cards, not records or prose."""
 
 
-def capture(device: str) -> Environment:
-    """The environment as it is now; `device` is what `bench.device.describe` says."""
+def capture(device: torch.device) -> Environment:
+    """The environment as it is now."""
     import torch
 
     commit, dirty = _commit()
@@ -31,9 +36,27 @@ def capture(device: str) -> Environment:
         platform=f"{platform.system()} {platform.machine()}",
         processor=_processor(),
         threads=torch.get_num_threads(),
-        device=device,
-        packages={name: found for name in PACKAGES if (found := _version(name))},
+        device=describe(device),
+        packages=scoring_packages(),
     )
+
+
+def arithmetic(device: torch.device) -> dict[str, Any]:
+    """What decides the last bits of a tensor beside code and inputs."""
+    import torch
+
+    return {
+        "device": describe(device),
+        "machine": platform.machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "packages": {name: _version(name) for name in ("torch", "numpy")},
+    }
+
+
+def scoring_packages() -> dict[str, str]:
+    """Versions of what metrics call, or what these call in turn."""
+    return {name: found for name in PACKAGES if (found := _version(name))}
 
 
 def _version(package: str) -> str:

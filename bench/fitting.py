@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from bench.contract import Checkpoint
@@ -25,15 +27,15 @@ from bench.seeding import derive_seed
 class FitConfig:
     """Budget and schedule. `patience` counts evaluations without improvement; 0 never stops early."""
 
-    steps: int = 1000
-    batch: int = 32
-    crop_frames: int = 96
-    lr: float = 2e-3
-    weight_decay: float = 0.05
-    warmup: int = 50
-    clip: float = 1.0
-    evaluate_every: int = 50
-    patience: int = 8
+    steps: Annotated[int, Field(ge=1)] = 1000
+    batch: Annotated[int, Field(ge=1)] = 32
+    crop_frames: Annotated[int, Field(ge=2)] = 96
+    lr: Annotated[float, Field(gt=0)] = 2e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    warmup: Annotated[int, Field(ge=1)] = 50
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    evaluate_every: Annotated[int, Field(ge=1)] = 50
+    patience: Annotated[int, Field(ge=0)] = 8
 
     def lr_at(self, step: int) -> float:
         """Linear warm-up, then cosine to 2 % of `lr`."""
@@ -106,7 +108,7 @@ def fit(
         what: name for the progress bar and for errors.
 
     Raises:
-        PluginError: a loss that is not finite; the last good checkpoint stays.
+        PluginError: a training or validation loss that is not finite; the last good checkpoint stays.
     """
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.95), weight_decay=config.weight_decay)
     curve: list[tuple[int, float, float]] = []
@@ -128,8 +130,10 @@ def fit(
         if (step + 1) % config.evaluate_every and step + 1 != config.steps:
             continue
         model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), _seeded(derive_seed(seed, what, "validate"), model):
             held_out = validate()
+        if not math.isfinite(held_out):
+            raise PluginError(f"{what}: the validation loss is {held_out} at step {step + 1}")
         count = (step % config.evaluate_every) + 1
         curve.append((step + 1, running / count, held_out))
         running = 0.0
@@ -160,10 +164,8 @@ def _step(
 ) -> float:
     step_seed = derive_seed(seed, what, step)
     generator = torch.Generator().manual_seed(step_seed)
-    devices = [p.device for p in model.parameters() if p.device.type == "cuda"][:1]
     model.train()
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(step_seed)
+    with _seeded(step_seed, model):
         value = loss(step, generator)
         if not torch.isfinite(value):
             raise PluginError(f"{what}: the loss is {float(value.detach())} at step {step + 1}")
@@ -175,10 +177,22 @@ def _step(
 
 
 def initialised(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """`build()` with weights drawn from `seed`, leaving the global generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    """`build()` with weights drawn on the CPU from `seed`, leaving the global generator as it was."""
+    with _seeded(seed, None):
         return build()
+
+
+@contextmanager
+def _seeded(seed: int, model: nn.Module | None) -> Iterator[None]:
+    """Seed the global generators of the CPU and of the model's GPU, and put them back at the end."""
+    on_gpu = [p.device for p in model.parameters() if p.device.type == "cuda"][:1] if model is not None else []
+    with torch.random.fork_rng(devices=on_gpu):
+        # not torch.manual_seed, which seeds every GPU for good
+        torch.default_generator.manual_seed(seed)
+        for device in on_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 class NoCheckpoint:

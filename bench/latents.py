@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import zip_longest
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 
 from bench.cache import Cache, digest
 from bench.contract import Codec, Dataset, LatentUtterance, Split, Utterance
+from bench.environment import arithmetic
 from bench.errors import DataError, PluginError
-from bench.fingerprint import source_digest
+from bench.fingerprint import code_key, source_digest
 from bench.registry import calling
 
-SHARD = 64
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+SHARD = 16
 """Utterances a cache entry holds: what a killed run can lose."""
 
 
@@ -33,70 +37,79 @@ class Latents:
     minutes: dict[str, float] = field(default_factory=dict)
 
 
-def latents_key(dataset: Dataset, codec: Codec, minutes: dict[Any, float], device: torch.device) -> dict[str, Any]:
-    """What decides the latents."""
-    info = codec.info
+def latents_key(
+    dataset: Dataset, codec: Codec, argument: str, minutes: Mapping[Any, float], device: torch.device
+) -> dict[str, Any]:
+    """What decides the latents, and with them all that follows."""
     return {
-        "dataset": dataset.digest,
-        "codec": info.name,
-        "weights": info.weights_digest,
-        "code": source_digest(type(codec).__module__),
+        "dataset": {"digest": dataset.digest, "code": code_key(type(dataset).__module__)},
+        "codec": {**asdict(codec.info), "argument": argument, "code": code_key(type(codec).__module__)},
         "minutes": {str(split): value for split, value in minutes.items()},
-        "torch": importlib.metadata.version("torch"),
-        "threads": torch.get_num_threads(),
-        "device": device.type,
-        "dtype": "float32",
+        "code": source_digest(__name__),
+        "arithmetic": arithmetic(device),
     }
 
 
 def encode(
     dataset: Dataset,
     codec: Codec,
-    minutes: dict[Any, float],
+    minutes: Mapping[Any, float],
     cache: Cache,
     device: torch.device,
     progress: Callable[[str, int, int], None],
+    argument: str = "",
 ) -> Latents:
     """Encode every split of `dataset`, reading from the cache what is there.
 
     Args:
         minutes: split → at most this much of it, taken round-robin over speakers; others whole.
         progress: called with ("encode", utterances done, utterances in all).
+        argument: what the codec was built with beside its name.
 
     Raises:
-        DataError: an empty split.
-        PluginError: a codec that raises, or returns another shape than it states, or NaN.
+        DataError: an empty split, or one whose limit holds no utterance.
+        PluginError: a codec or dataset that raises; a codec that returns another shape than it states, or NaN.
     """
-    key = latents_key(dataset, codec, minutes, device)
+    key = latents_key(dataset, codec, argument, minutes, device)
     out = Latents(digest(key))
-    total = sum(len(dataset.utterances(split)) for split in ("train", "valid", "test"))
+    listed = {split: _listed(dataset, split) for split in SPLITS}
+    names = [u.id for utterances in listed.values() for u in utterances]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise PluginError(f"dataset {dataset.name}: two utterances are called {twice!r}")
     done = 0
-    for split in ("train", "valid", "test"):
-        order = round_robin(dataset.utterances(split))
-        if not order:
-            raise DataError(f"dataset {dataset.name}: the {split} split is empty")
-        limit = minutes.get(split, float("inf")) * 60 * codec.info.sample_rate
-        used = 0
+    for split, utterances in listed.items():
+        limit = minutes.get(split, math.inf)
+        order, left = round_robin(utterances), limit * 60 * codec.info.sample_rate
         taken: dict[str, LatentUtterance] = {}
         for start in range(0, len(order), SHARD):
-            if used >= limit:
-                break
             shard = order[start : start + SHARD]
             shard_key = {**key, "minutes": None, "ids": [u.id for u in shard]}
-            tensors = cache.tensors("latents", shard_key, lambda s=shard: _encode_shard(s, dataset, codec, device))
-            for utterance in shard:
-                if used >= limit:
+            tensors = cache.tensors("latents", shard_key, partial(_encode_shard, shard, dataset, codec, device))
+            for u in shard:
+                samples = int(tensors[f"samples:{u.id}"])
+                left -= samples
+                if left < 0:
                     break
-                x, samples = tensors[f"x:{utterance.id}"], int(tensors[f"samples:{utterance.id}"])
-                taken[utterance.id] = LatentUtterance(utterance.id, utterance.speaker, x)
-                out.samples[utterance.id] = samples
-                used += samples
+                out.samples[u.id] = samples
+                taken[u.id] = LatentUtterance(u.id, u.speaker, tensors[f"x:{u.id}"])
             done += len(shard)
-            progress("encode", done, total)
-        out.splits[split] = [taken[u.id] for u in dataset.utterances(split) if u.id in taken]
-        out.minutes[split] = used / codec.info.sample_rate / 60
-    progress("encode", total, total)
+            progress("encode", done, len(names))
+            if left < 0:
+                break
+        if not taken:
+            raise DataError(f"dataset {dataset.name}: {limit:g} minutes of {split} hold no whole utterance")
+        out.splits[split] = [taken[u.id] for u in utterances if u.id in taken]
+        out.minutes[split] = sum(out.samples[i] for i in taken) / codec.info.sample_rate / 60
+    progress("encode", len(names), len(names))
     return out
+
+
+def _listed(dataset: Dataset, split: Split) -> Sequence[Utterance]:
+    utterances = cast(Sequence[Utterance], calling(f"dataset {dataset.name}", dataset.utterances, split))
+    if not utterances:
+        raise DataError(f"dataset {dataset.name}: the {split} split is empty")
+    return utterances
 
 
 def round_robin(utterances: Sequence[Utterance]) -> list[Utterance]:
@@ -114,9 +127,9 @@ def _encode_shard(
     tensors: dict[str, torch.Tensor] = {}
     info = codec.info
     for utterance in shard:
-        audio = torch.from_numpy(dataset.audio(utterance, info.sample_rate))
-        batch = audio.reshape(1, 1, -1).to(device)
-        x = calling(f"codec {info.name!r}", codec.encode, batch)
+        audio = _audio(dataset, utterance, info.sample_rate)
+        with torch.no_grad():
+            x = calling(f"codec {info.name!r}", codec.encode, audio.reshape(1, 1, -1).to(device))
         expected = (1, -(-len(audio) // info.hop), info.dim)
         if not isinstance(x, torch.Tensor) or tuple(x.shape) != expected:
             got = tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__
@@ -126,3 +139,14 @@ def _encode_shard(
         tensors[f"x:{utterance.id}"] = x[0].float().cpu().clone()
         tensors[f"samples:{utterance.id}"] = torch.tensor(len(audio))
     return tensors
+
+
+def _audio(dataset: Dataset, utterance: Utterance, sample_rate: int) -> torch.Tensor:
+    samples = calling(f"dataset {dataset.name}", dataset.audio, utterance, sample_rate)
+    what = f"dataset {dataset.name}: audio of {utterance.id}"
+    if not isinstance(samples, np.ndarray) or samples.ndim != 1 or not len(samples):
+        got = samples.shape if isinstance(samples, np.ndarray) else type(samples).__name__
+        raise PluginError(f"{what} must be an array (N,), got {got}")
+    if not np.isfinite(samples).all():
+        raise PluginError(f"{what} is not finite")
+    return torch.from_numpy(np.array(samples, dtype=np.float32))

@@ -19,11 +19,11 @@ def replace_block(path: Path, name: str, text: str) -> None:
         old = path.read_text(encoding="utf-8")
     except OSError as error:
         raise BenchError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BenchError(f"{path}: expected UTF-8 text") from error
     head, found_start, rest = old.partition(start)
     _, found_end, tail = rest.partition(end)
     if not (found_start and found_end):
         raise BenchError(f"{path}: expected the markers {start} and {end}")
-    mode = path.stat().st_mode
-    with replacing(path) as temporary:
+    with replacing(path.resolve()) as temporary:
         temporary.write_text(f"{head}{start}\n{text.strip()}\n{end}{tail}", encoding="utf-8")
-        temporary.chmod(mode)

@@ -21,12 +21,16 @@ class Rate(ProgressColumn):
 
 
 class Bar:
-    """Progress of what runs now. Quiet: nothing at all. Not on a terminal: one line as each stage ends."""
+    """Progress of what runs now. Quiet: nothing at all. Not on a terminal: one line as each stage ends.
+
+    All of it goes to standard error.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
         self.console = Console(file=sys.stderr)
-        self.live = not quiet and self.console.is_terminal
+        # not console.is_terminal, which FORCE_COLOR makes true of a log file
+        self.live = not quiet and sys.stderr.isatty() and not self.console.is_dumb_terminal
         self._progress: Progress | None = None
         self._task: Any = None
         self._what = ""
@@ -53,7 +57,7 @@ class Bar:
             self._progress.stop()
 
     def row(self, name: str) -> None:
-        """The row that the following stages belong to."""
+        """The row that the stages which follow belong to."""
         self._row = name
 
     def update(self, what: str, done: int, total: int) -> None:
@@ -69,7 +73,12 @@ class Bar:
 
     def finished(self, stage: str, seconds: float, cached: bool) -> None:
         """A stage ended."""
-        if self.quiet:
-            return
-        how = "from the cache" if cached else f"{seconds:.0f} s"
-        self.console.print(f"{self._row}: {stage} ({how})", highlight=False, style="dim")
+        self._line(f"{stage} ({'from the cache' if cached else f'{seconds:.0f} s'})", "dim")
+
+    def failed(self, stage: str, reason: str) -> None:
+        """A stage failed, and the others go on."""
+        self._line(f"{stage} failed: {reason}", "red")
+
+    def _line(self, text: str, style: str) -> None:
+        if not self.quiet:
+            self.console.print(f"{self._row}: {text}", style=style, highlight=False, markup=False, soft_wrap=True)

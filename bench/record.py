@@ -7,7 +7,7 @@ covers every other field, so that a hand edit shows.
 from __future__ import annotations
 
 import json
-import math
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ SCHEMA = 1
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class UtteranceEntry(Model):
@@ -163,12 +163,25 @@ class Record(Model):
         return digest(self.model_dump(mode="json", exclude={"digest"}))
 
 
+def check_folder(folder: Path) -> None:
+    """Create the folder and a file in it: what is not possible is better known before the work than after it.
+
+    Raises:
+        RecordError: it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RecordError(f"cannot write records to {folder}: {error.strerror or error}") from error
+
+
 def write(record: Record, folder: Path) -> Path:
     """Write a sealed record into `folder`, atomically, and return its path."""
     path = folder / record.filename
     with replacing(path) as temporary:
         temporary.write_text(record.sealed().model_dump_json(indent=1) + "\n", encoding="utf-8")
-        temporary.chmod(0o644)
     return path
 
 
@@ -185,20 +198,20 @@ def read(path: Path) -> Record:
         raise RecordError(f"{path}: not a record: {error}") from error
     found = raw.get("schema_version") if isinstance(raw, dict) else None
     if found != SCHEMA:
-        raise RecordError(f"{path}: expected schema version {SCHEMA}, got {found}")
+        newer = "; a newer latentbench wrote it" if isinstance(found, int) and found > SCHEMA else ""
+        raise RecordError(f"{path}: expected schema version {SCHEMA}, got {found}{newer}")
     try:
         record = Record.model_validate(raw)
+        sealed = record.content_digest()
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RecordError(f"{path}: {where}: {first['msg']}") from error
-    if record.digest != record.content_digest():
+    except ValueError as error:
+        # parameters and notes may be any JSON, and Python's takes NaN
+        raise RecordError(f"{path}: a parameter or note is not finite") from error
+    if record.digest != sealed:
         raise RecordError(f"{path}: the digest does not match; the record was edited after it was written")
-    for task in record.tasks.values():
-        for name, column in task.columns.items():
-            bad = [u for u, v in column.values.items() if not math.isfinite(v)]
-            if bad:
-                raise RecordError(f"{path}: {name}: {bad[0]} is not finite")
     return record
 
 

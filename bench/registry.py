@@ -8,16 +8,28 @@ command line.
 from __future__ import annotations
 
 import importlib.util
+import logging
+import traceback
 from collections.abc import Callable, Mapping
 from functools import cache
+from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.config import Card, SubmissionCard, SuiteCard, TaskCard, read_card
+from bench.contract import CodecInfo
 from bench.errors import BenchError, CardError, PluginError, UnknownName
 
+log = logging.getLogger(__name__)
 C = TypeVar("C", bound=Card)
+NEEDED = {
+    "codecs": ("info", "to", "encode", "decode"),
+    "datasets": ("name", "digest", "refused", "converted", "grammar", "speakers_known", "utterances", "audio"),
+    "submissions": ("fit", "state", "load_state"),
+    "tasks": ("card", "score"),
+}
+"""What a plug-in of each kind must have."""
 
 
 def names(kind: str) -> dict[str, EntryPoint]:
@@ -25,32 +37,41 @@ def names(kind: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=f"latentbench.{kind}")}
 
 
+def find(kind: str, name: str) -> EntryPoint:
+    """The entry point of that name.
+
+    Raises:
+        UnknownName: none is installed under it.
+        PluginError: two packages claim it.
+    """
+    points = entry_points(group=f"latentbench.{kind}")
+    claims = sorted({point.value for point in points if point.name == name})
+    if not claims:
+        raise UnknownName(kind.removesuffix("s"), name, list(points.names))
+    if len(claims) > 1:
+        raise PluginError(f"{kind.removesuffix('s')} {name!r} is claimed twice: {', '.join(claims)}")
+    return next(point for point in points if point.name == name)
+
+
 def load(kind: str, name: str) -> Any:
     """Import the plug-in `name` of a kind.
 
     Raises:
-        UnknownName: none is installed under that name.
-        PluginError: it does not import.
+        UnknownName, PluginError: as `find`; or it does not import.
     """
-    found = names(kind)
-    if name not in found:
-        raise UnknownName(kind.removesuffix("s"), name, list(found))
+    point = find(kind, name)
     try:
-        return found[name].load()
+        return point.load()
     except BenchError:
         raise
-    except Exception as error:
-        raise PluginError(
-            f"{kind.removesuffix('s')} {name!r} ({found[name].value}) does not import: {error}"
-        ) from error
+    except (Exception, SystemExit) as error:
+        who = f"{kind.removesuffix('s')} {name!r} ({point.value})"
+        raise PluginError(f"{who} does not import: {_said(error)}") from error
 
 
 def module_of(kind: str, name: str) -> str:
     """The module that holds the plug-in."""
-    found = names(kind)
-    if name not in found:
-        raise UnknownName(kind.removesuffix("s"), name, list(found))
-    return found[name].module
+    return find(kind, name).module
 
 
 def build(kind: str, spec: str) -> Any:
@@ -60,8 +81,23 @@ def build(kind: str, spec: str) -> Any:
         UnknownName, PluginError: as `load`; a factory that raises anything but a BenchError.
     """
     name, _, argument = spec.partition(":")
-    factory = load(kind, name)
-    return calling(f"{kind.removesuffix('s')} {name!r}", factory, argument)
+    return made(kind, f"{kind.removesuffix('s')} {name!r}", load(kind, name), argument)
+
+
+def made(kind: str, who: str, factory: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a plug-in's factory gives, with all that its kind must have.
+
+    Raises:
+        PluginError: the factory raises, or something is missing; names `who`.
+    """
+    plugin = calling(who, factory, *args, **kwargs)
+    for attribute in NEEDED[kind]:
+        if not hasattr(plugin, attribute):
+            got = f"got {type(plugin).__name__}, which has no {attribute}"
+            raise PluginError(f"{who}: expected a {kind.removesuffix('s')}, {got}")
+    if kind == "codecs" and not isinstance(plugin.info, CodecInfo):
+        raise PluginError(f"{who}: info must be a CodecInfo, got {type(plugin.info).__name__}")
+    return plugin
 
 
 def calling(who: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -70,8 +106,16 @@ def calling(who: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -
         return function(*args, **kwargs)
     except BenchError:
         raise
-    except Exception as error:
-        raise PluginError(f"{who} raised {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        log.info("%s raised", who, exc_info=True)
+        raise PluginError(f"{who} raised {_said(error)}") from error
+
+
+def _said(error: BaseException) -> str:
+    """Type, message and place of an error, in one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}{where}"
 
 
 def suite_card(name: str) -> SuiteCard:
@@ -91,20 +135,29 @@ def task_cards() -> dict[str, TaskCard]:
 
 def task_card_of(name: str) -> TaskCard:
     """The card beside the module of task `name`."""
-    spec = importlib.util.find_spec(module_of("tasks", name))
+    spec = _spec(module_of("tasks", name))
     if spec is None or spec.origin is None:
         raise PluginError(f"task {name!r}: its module {module_of('tasks', name)} is not installed")
-    card = read_card(Path(spec.origin).with_suffix(".toml"), TaskCard)
+    path = Path(spec.origin).with_suffix(".toml")
+    card = read_card(path, TaskCard)
     if card.name != name:
-        raise CardError(f"{spec.origin}: the card's name is {card.name!r}, its entry point's {name!r}")
+        raise CardError(f"{path}: the card's name is {card.name!r}, its entry point's {name!r}")
     return card
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(module)
+    except Exception as error:  # to look a module up is to import the package that holds it
+        log.info("%s does not import", module, exc_info=True)
+        raise PluginError(f"{module}: the package that holds it does not import: {_said(error)}") from error
 
 
 @cache
 def _files(kind: str) -> Mapping[str, Path]:
     found: dict[str, Path] = {}
     for point in names(kind).values():
-        spec = importlib.util.find_spec(point.value)
+        spec = _spec(point.value)
         for folder in spec.submodule_search_locations or () if spec else ():
             for path in sorted(Path(folder).glob("*.toml")):
                 found[path.stem] = path

@@ -8,36 +8,34 @@ from __future__ import annotations
 
 import datetime
 import io
+import json
 import logging
-import math
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from bench import checked, environment, latents, registry
 from bench import device as devices
-from bench import environment, latents, registry
 from bench.cache import Cache, digest, file_digest, replacing
-from bench.checked import Checked
-from bench.config import SubmissionCard, SuiteCard, TaskCard, declared, merged
+from bench.config import TaskCard, declared, overridden
 from bench.contract import (
     Codec,
     Dataset,
     FitContext,
     LatentUtterance,
-    Score,
-    Skipped,
     Split,
     Submission,
     missing_capability,
 )
 from bench.errors import BenchError, CacheError, PluginError
-from bench.fingerprint import source_digest
+from bench.fingerprint import code_key, source_digest
 from bench.progress import Bar
 from bench.record import (
     CodecEntry,
@@ -52,6 +50,7 @@ from bench.record import (
 from bench.seeding import generator
 
 log = logging.getLogger(__name__)
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -67,14 +66,16 @@ class Request:
     seed: int | None = None
     tasks: tuple[str, ...] = ()
 
-    def command(self, card: SubmissionCard, suite: SuiteCard, seed: int) -> str:
-        """The command line that makes the row again."""
-        parts = ["bench run", f"--submission {card.name}", f"--suite {suite.name}"]
-        parts += [f"--codec {self.codec}"] if self.codec else []
-        parts += [f"--dataset {self.dataset}"] if self.dataset else []
-        parts += [f"--seed {seed}"] if seed != suite.seed else []
-        parts += [f"--task {name}" for name in self.tasks]
-        return " ".join(parts)
+    def command(self, seed: int | None) -> str:
+        """The command line that makes the row again; `seed` where it is not the suite's."""
+        parts = ["bench", "run", "--submission", self.submission, "--suite", self.suite]
+        parts += ["--codec", self.codec] if self.codec else []
+        parts += ["--dataset", self.dataset] if self.dataset else []
+        parts += ["--device", self.device] if self.device != "auto" else []
+        parts += [] if seed is None else ["--seed", str(seed)]
+        for name in self.tasks:
+            parts += ["--task", name]
+        return shlex.join(parts)
 
 
 class FileCheckpoint:
@@ -88,7 +89,7 @@ class FileCheckpoint:
             return dict(torch.load(self.path, weights_only=True))
         except FileNotFoundError:
             return None
-        except Exception as error:
+        except Exception as error:  # whatever damaged it
             log.warning("checkpoint %s is damaged (%s); the fit starts again", self.path, error)
             return None
 
@@ -105,7 +106,7 @@ class TaskContext:
 
     def __init__(self, row: Row, card: TaskCard) -> None:
         self.codec, self.dataset, self.device = row.codec, row.dataset, row.device
-        self.parameters = merged(card.parameters, row.suite.parameters.get(card.name, {}))
+        self.parameters = row.task_parameters(card)
         self.notes: dict[str, Any] = {}
         self._row, self._card = row, card
 
@@ -116,8 +117,7 @@ class TaskContext:
         return generator(self._row.seed, self._card.name, *keys)
 
     def _key(self, key: Mapping[str, Any]) -> dict[str, Any]:
-        code = source_digest(registry.module_of("tasks", self._card.name))
-        return {**key, "latents": self._row.latents.key, "code": code, "seed": self._row.seed}
+        return {"for": dict(key), **self._row.scoring_key(self._card)}
 
     def cached_json(self, key: Mapping[str, Any], make: Callable[[], Any]) -> Any:
         return self._row.cache.json("shared", self._key(key), make)
@@ -139,44 +139,80 @@ class TaskContext:
         self._row.bar.update(f"{self._card.name}: {what}", done, total)
 
     def note(self, key: str, value: Any) -> None:
-        self.notes[key] = value
+        try:
+            self.notes[key] = json.loads(json.dumps(value, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise PluginError(f"task {self._card.name!r}: its note {key!r} is not JSON: {error}") from error
 
 
 class Row:
     """One submission × codec × dataset × suite on its way to a record."""
 
-    def __init__(self, request: Request, bar: Bar) -> None:
+    def __init__(self, request: Request, bar: Bar, built: dict[tuple[str, str], Any] | None = None) -> None:
+        """Everything that can be refused at once is refused here; `built` shares codecs and datasets."""
         self.request, self.bar = request, bar
         self.cache = Cache(request.cache)
         self.suite = registry.suite_card(request.suite)
         self.card = registry.submission_card(request.submission)
         self.tasks = {name: registry.task_card_of(name) for name in request.tasks or self.suite.tasks}
+        for card in self.tasks.values():
+            self.task_parameters(card)
         self.device = devices.choose(request.device)
         self.seed = self.suite.seed if request.seed is None else request.seed
         self.parameters = self.card.resolved(self.suite.name)
-        # built before anything slow, so that a bad card or path shows at once
         self._plugin()
-        self.dataset: Dataset = registry.build("datasets", request.dataset or self.suite.dataset)
-        self.codec: Codec = registry.build("codecs", request.codec or self.card.codec or self.suite.codec)
-        self.codec = self.codec.to(self.device)
+        self.built: dict[tuple[str, str], Any] = {} if built is None else built
+        self.dataset: Dataset = self._built("datasets", request.dataset or self.suite.dataset)
+        self.codec_spec = request.codec or self.card.codec or self.suite.codec
+        codec = self._built("codecs", self.codec_spec)
+        self.codec: Codec = registry.calling(f"codec {self.codec_spec!r}", codec.to, self.device)
         self.stages: dict[str, Stage] = {}
-        bar.row(self.card.name)
 
     def run(self) -> Record:
         """The whole way; a failing task is recorded and the others go on."""
-        with self._stage("encode") as stage:
-            self.latents = latents.encode(
-                self.dataset, self.codec, dict(self.suite.minutes), self.cache, self.device, self.bar.update
-            )
-            self._settle("encode", {"latents": self.latents.key}, stage)
+        self.bar.row(self.card.name)
+        argument, minutes = self.codec_spec.partition(":")[2], self.suite.minutes
+        key = latents.latents_key(self.dataset, self.codec, argument, minutes, self.device)
+        self.latents = self._stage(
+            "encode",
+            key,
+            lambda: latents.encode(
+                self.dataset, self.codec, minutes, self.cache, self.device, self.bar.update, argument
+            ),
+        )
         fitted, weights = self._fit()
         entries = {name: self._score(name, card, fitted, weights) for name, card in self.tasks.items()}
         return self._record(entries, weights)
 
+    def task_parameters(self, card: TaskCard) -> dict[str, Any]:
+        """The task card's parameters with the suite's laid over them."""
+        over = self.suite.parameters.get(card.name, {})
+        return overridden(card.parameters, over, f"suite {self.suite.name!r}: {card.name}")
+
+    def scoring_key(self, card: TaskCard) -> dict[str, Any]:
+        """What decides a score beside the task's own parameters and the submission."""
+        return {
+            "task": card.name,
+            "latents": self.latents.key,
+            "code": code_key(registry.module_of("tasks", card.name)),
+            "seeding": source_digest("bench.seeding"),
+            "packages": environment.scoring_packages(),
+            "seed": self.seed,
+        }
+
+    def _built(self, kind: str, spec: str) -> Any:
+        if (kind, spec) not in self.built:
+            self.built[kind, spec] = registry.build(kind, spec)
+        return self.built[kind, spec]
+
     def _plugin(self) -> Submission:
         factory = registry.load("submissions", self.card.plugin)
-        submission: Submission = registry.calling(f"submission {self.card.name!r}", factory, **self.parameters)
+        submission: Submission = registry.made("submissions", self._who, factory, **self.parameters)
         return submission
+
+    @property
+    def _who(self) -> str:
+        return f"submission {self.card.name!r}"
 
     # --- fit -----------------------------------------------------------------------------------------------
 
@@ -184,13 +220,13 @@ class Row:
         return {
             "latents": self.latents.key,
             "plugin": self.card.plugin,
-            "code": source_digest(registry.module_of("submissions", self.card.plugin)),
+            "code": code_key(registry.module_of("submissions", self.card.plugin)),
             "parameters": self.parameters,
             "seed": self.seed,
         }
 
     def _fit(self) -> tuple[Submission, dict[str, Any]]:
-        key, who = self._fit_key(), f"submission {self.card.name!r}"
+        key = self._fit_key()
         path = self.cache.path("fit", key, ".safetensors")
         checkpoint = FileCheckpoint(path.with_suffix(".checkpoint"))
 
@@ -198,52 +234,46 @@ class Row:
             submission = self._plugin()
             context = FitContext(self.codec.info, self.device, self.seed, checkpoint, self.bar.update)
             splits = self.latents.splits
-            registry.calling(who, submission.fit, splits["train"], splits["valid"], context)
-            state: dict[str, Tensor] = registry.calling(who, submission.state)
-            bad = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
-            if bad:
-                raise PluginError(f"{who}: {bad[0]} is not finite after fit")
-            return state
+            registry.calling(self._who, submission.fit, splits["train"], splits["valid"], context)
+            return checked.tensors(self._who, registry.calling(self._who, submission.state))
 
-        with self._stage("fit") as stage:
-            state = self.cache.tensors("fit", key, make)
+        state = self._stage("fit", key, lambda: self.cache.tensors("fit", key, make))
+        with suppress(OSError):  # a read-only cache may keep it
             checkpoint.path.unlink(missing_ok=True)
-            self._settle("fit", key, stage)
         submission = self._plugin()
-        registry.calling(who, submission.load_state, state, self.codec.info, self.device)
+        registry.calling(self._who, submission.load_state, state, self.codec.info, self.device)
         count = sum(t.numel() for t in state.values() if t.is_floating_point())
         return submission, {"key": digest(key), "digest": file_digest(path), "parameters": count}
 
     # --- score ---------------------------------------------------------------------------------------------
 
     def _score(self, name: str, card: TaskCard, submission: Submission, weights: dict[str, Any]) -> TaskEntry:
-        module = registry.module_of("tasks", name)
         context = TaskContext(self, card)
-        entry = {
+        entry: dict[str, Any] = {
             "version": card.version,
-            "scorer_digest": source_digest(module),
+            "scorer_digest": source_digest(registry.module_of("tasks", name)),
             "parameters": dict(context.parameters),
         }
         missing = missing_capability(submission, card.needs)
         if missing:
             reason = f"needs {missing}, which {self.card.name} does not offer"
             return TaskEntry(status="skipped", reason=reason, **entry)
-        key = {**entry, "task": name, "card": card.model_dump(mode="json"), "fit": weights["key"], "seed": self.seed}
+        key = {**self.scoring_key(card), "card": card.decisive(), "fit": weights["key"]}
+        key["parameters"] = entry["parameters"]
 
         def make() -> dict[str, Any]:
-            scorer = registry.load("tasks", name)()
-            who = f"submission {self.card.name!r}"
-            results = registry.calling(f"task {name!r}", scorer.score, Checked(submission, who), context)
-            return self._checked_scores(name, card, results) | {"notes": context.notes}
+            scorer = registry.made("tasks", f"task {name!r}", registry.load("tasks", name))
+            results = registry.calling(f"task {name!r}", scorer.score, checked.Checked(submission, self._who), context)
+            ids = {u.id for u in self.latents.splits[card.split]}
+            found = registry.calling(f"task {name!r}", checked.scores, card, results, ids)
+            return {**found, "notes": context.notes}
 
         try:
-            with self._stage(name) as stage:
-                found = self.cache.json("scores", key, make)
-                self._settle(name, key, stage)
+            found = self._stage(name, key, lambda: self.cache.json("scores", key, make))
         except CacheError:
             raise
         except BenchError as error:
-            self.bar.console.print(f"{name} failed: {error}", style="red", highlight=False, markup=False)
+            self.bar.failed(name, str(error))
             return TaskEntry(status="failed", reason=str(error), **entry)
         columns = {
             column: ColumnValues(column=declared(card, column), **values) for column, values in found["columns"].items()
@@ -252,51 +282,23 @@ class Row:
             status="scored", columns=columns, skipped_columns=found["skipped"], notes=found["notes"], **entry
         )
 
-    def _checked_scores(self, name: str, card: TaskCard, results: Sequence[Score | Skipped]) -> dict[str, Any]:
-        columns: dict[str, Any] = {}
-        skipped: dict[str, str] = {}
-        known = {column.name for column in card.columns}
-        for result in results:
-            if isinstance(result, Skipped):
-                skipped[result.column or "*"] = result.reason
-                continue
-            if result.column not in known:
-                raise PluginError(f"task {name!r}: column {result.column!r} is not in its card")
-            bad = [u for u, v in result.values.items() if not math.isfinite(v)]
-            if bad:
-                raise PluginError(f"task {name!r}: {result.column} of {bad[0]} is not finite")
-            columns[result.column] = {
-                "values": dict(result.values),
-                "weights": None if result.weights is None else dict(result.weights),
-                "unscored": dict(result.unscored),
-            }
-        silent = known - columns.keys() - skipped.keys()
-        if silent and "*" not in skipped:
-            raise PluginError(f"task {name!r}: columns without a score or a reason: {', '.join(sorted(silent))}")
-        return {"columns": columns, "skipped": skipped}
-
     # --- record --------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _stage(self, name: str) -> Iterator[dict[str, float]]:
+    def _stage(self, name: str, key: Mapping[str, Any], work: Callable[[], R]) -> R:
+        """Do the work of a stage and keep what it took when it was last really done."""
         environment.reset_peak_memory()
-        measured = {"start": time.monotonic()}
-        yield measured
-        if name in self.stages:
-            self.bar.finished(name, self.stages[name].seconds, self.stages[name].cached)
-
-    def _settle(self, name: str, key: Mapping[str, Any], measured: dict[str, float]) -> None:
-        """Keep what the stage took when it was last really done."""
-        fresh = {"seconds": time.monotonic() - measured["start"], "peak_mib": environment.peak_memory_mib()}
-        made = False
-
-        def make() -> dict[str, float]:
-            nonlocal made
-            made = True
-            return fresh
-
-        kept = self.cache.json("stages", {"stage": name, "key": digest(dict(key))}, make)
-        self.stages[name] = Stage(**kept, cached=not made)
+        start, made = time.monotonic(), self.cache.made
+        result = work()
+        took = {"seconds": time.monotonic() - start, "peak_mib": environment.peak_memory_mib()}
+        cost = {"stage": name, "key": digest(dict(key))}
+        cached = self.cache.made == made
+        if cached:
+            took = self.cache.json("stages", cost, lambda: took)
+        else:
+            self.cache.put_json("stages", cost, took)
+        self.stages[name] = Stage(**took, cached=cached)
+        self.bar.finished(name, took["seconds"], cached)
+        return result
 
     def _record(self, entries: dict[str, TaskEntry], weights: dict[str, Any]) -> Record:
         info, card = self.codec.info, self.card
@@ -347,9 +349,9 @@ class Row:
             ),
             tasks=entries,
             stages=self.stages,
-            environment=environment.capture(devices.describe(self.device)),
+            environment=environment.capture(self.device),
             created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            command=self.request.command(card, self.suite, self.seed),
+            command=self.request.command(None if self.seed == self.suite.seed else self.seed),
         )
 
 
