@@ -108,7 +108,9 @@ def test_ids_are_paths_where_stems_repeat(make: Make) -> None:
 
 
 def test_transcripts_by_path_by_id_with_header_and_with_missing_files(make: Make) -> None:
-    lines = "\ufeffpath\tid\ttext\r\nsub/a.wav\twhatever\tBy path.\r\nold/place/b.wav\tb\tby id\r\nd.wav\td\tgone\r\n\r\n"
+    lines = (
+        "\ufeffpath\tid\ttext\r\nsub/a.wav\twhatever\tBy path.\r\nold/place/b.wav\tb\tby id\r\nd.wav\td\tgone\r\n\r\n"
+    )
     data = Folder(str(make(["sub/a.wav", "sub/b.wav", "sub/c.wav"], lines)))
     assert {u.id: u.text for u in everyone(data).values()} == {"a": "By path.", "b": "by id", "c": None}
     assert data.refused == {"d": "in transcripts.tsv, but there is no such file"}

@@ -1,0 +1,250 @@
+"""What plug-ins return is checked: every way to be wrong is one line that names who and what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bench import checked
+from bench.checked import Checked
+from bench.config import ColumnCard, TaskCard
+from bench.contract import CAPABILITIES, InnovationRate, Score, Skipped, missing_capability
+from bench.errors import CardError, PluginError
+
+X = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+RNG = torch.Generator()
+
+
+class Perfect:
+    """Every capability, all shapes right."""
+
+    likelihood = "exact"
+
+    def represent(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return x.new_zeros(*x.shape[:2], 7)
+
+    def log_prob(self, context: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
+        return target.sum(-1)
+
+    def rollout(
+        self, prompt: Tensor, frames: int, draws: int, generator: torch.Generator, mean: bool = False
+    ) -> Tensor:
+        return prompt.new_full((len(prompt), draws, frames, prompt.shape[2]), float(mean))
+
+    def innovation(self, x: Tensor, generator: torch.Generator) -> InnovationRate:
+        kl = x.new_zeros(x.shape[:2])
+        return InnovationRate(kl, kl, x.new_zeros(*x.shape[:2], 4))
+
+    def reconstruct(self, x: Tensor, source: str, generator: torch.Generator) -> Tensor:
+        return x
+
+    def generate(self, frames: int, draws: int, generator: torch.Generator) -> Tensor:
+        return torch.zeros(draws, frames, 3)
+
+
+CALLS: dict[str, tuple[Any, ...]] = {
+    "represent": (X, RNG),
+    "log_prob": (X, X, RNG),
+    "rollout": (X, 6, 4, RNG),
+    "innovation": (X, RNG),
+    "reconstruct": (X, "prior", RNG),
+    "generate": (6, 4, RNG),
+}
+
+
+def wrong(name: str, result: Any) -> Any:
+    return type("Wrong", (Perfect,), {name: lambda self, *a, **k: result})()
+
+
+def test_every_capability_is_tried() -> None:
+    assert CALLS.keys() == CAPABILITIES.keys()
+
+
+def test_what_is_right_passes_unchanged() -> None:
+    good = Checked(Perfect(), "submission 's'")
+    for name, given in CALLS.items():
+        got, expected = getattr(good, name)(*given), getattr(Perfect(), name)(*given)
+        if name == "innovation":
+            assert torch.equal(got.kl_rec_by_dim, expected.kl_rec_by_dim)
+        else:
+            assert torch.equal(got, expected)
+    assert missing_capability(good, tuple(CAPABILITIES)) is None
+
+
+def test_arguments_may_be_named_and_left_out() -> None:
+    good = Checked(Perfect(), "s")
+    assert good.rollout(prompt=X, frames=6, draws=4, generator=RNG, mean=True).mean() == 1.0
+    assert good.rollout(X, draws=4, frames=6, generator=RNG).shape == (2, 4, 6, 3)
+    assert good.generate(draws=4, frames=6, generator=RNG).shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_capability_that_is_missing_stays_missing(name: str) -> None:
+    lacking = Checked(type("Lacking", (Perfect,), {name: None})(), "s")
+    assert missing_capability(lacking, [name]) == name
+    assert missing_capability(lacking, [n for n in CALLS if n != name]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "result", "expected"),
+    [
+        ("represent", torch.zeros(2, 4, 7), "represent must be (2, 5, any), got (2, 4, 7)"),
+        ("represent", torch.zeros(2, 5), "represent must be (2, 5, any), got (2, 5)"),
+        ("represent", None, "represent must be a tensor (2, 5, any), got NoneType"),
+        ("represent", [[1.0]], "represent must be a tensor (2, 5, any), got list"),
+        ("log_prob", torch.zeros(2, 5, 1), "log_prob must be (2, 5), got (2, 5, 1)"),
+        ("log_prob", torch.zeros(2, 4), "log_prob must be (2, 5), got (2, 4)"),
+        ("rollout", torch.zeros(2, 6, 4, 3), "rollout must be (2, 4, 6, 3), got (2, 6, 4, 3)"),
+        ("rollout", torch.zeros(2, 4, 6, 2), "rollout must be (2, 4, 6, 3), got (2, 4, 6, 2)"),
+        ("innovation", torch.zeros(2, 5), "innovation must be an InnovationRate, got Tensor"),
+        ("innovation", None, "innovation must be an InnovationRate, got NoneType"),
+        (
+            "innovation",
+            InnovationRate(torch.zeros(2, 5), torch.zeros(2), torch.zeros(2, 5, 4)),
+            "innovation.kl_dyn must be (2, 5), got (2,)",
+        ),
+        (
+            "innovation",
+            InnovationRate(torch.zeros(2, 5), torch.zeros(2, 5), torch.full((2, 5, 4), float("nan"))),
+            "innovation.kl_rec_by_dim: 40 of 40 values are not finite",
+        ),
+        ("reconstruct", torch.zeros(2, 5, 4), "reconstruct must be (2, 5, 3), got (2, 5, 4)"),
+        ("generate", torch.zeros(6, 4, 3), "generate must be (4, 6, any), got (6, 4, 3)"),
+    ],
+)
+def test_another_shape_or_type(name: str, result: Any, expected: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        getattr(Checked(wrong(name, result), "submission 's'"), name)(*CALLS[name])
+    assert str(caught.value).startswith(f"submission 's': {expected}")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", [n for n in CALLS if n != "innovation"])
+def test_what_is_not_finite(name: str, bad: float) -> None:
+    result = getattr(Perfect(), name)(*CALLS[name]).clone()
+    result.view(-1)[1] = bad
+    with pytest.raises(PluginError, match=f"s: {name}: 1 of {result.numel()} values are not finite"):
+        getattr(Checked(wrong(name, result), "s"), name)(*CALLS[name])
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_raises(name: str) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ValueError("two\nlines")
+
+    raising = type("Raising", (Perfect,), {name: fail})()
+    with pytest.raises(PluginError, match=r"^s raised ValueError: two lines \(test_checked\.py:\d+\)$"):
+        getattr(Checked(raising, "s"), name)(*CALLS[name])
+
+
+def test_a_submissions_own_clear_error_stays() -> None:
+    def fail(*_: Any) -> None:
+        raise CardError("clear")
+
+    with pytest.raises(CardError, match="^clear$"):
+        Checked(type("Raising", (Perfect,), {"represent": fail})(), "s").represent(X, RNG)
+
+
+def test_an_unknown_likelihood() -> None:
+    with pytest.raises(PluginError, match="likelihood must be one of .*'exact'.*, got 'exactly'"):
+        Checked(type("Odd", (Perfect,), {"likelihood": "exactly"})(), "s")
+
+
+def test_nothing_is_recorded_for_gradients() -> None:
+    weight = torch.ones(3, requires_grad=True)
+    learned = type("Learned", (Perfect,), {"represent": lambda self, x, generator: x * weight})()
+    assert not Checked(learned, "s").represent(X, RNG).requires_grad
+
+
+# --- states ------------------------------------------------------------------------------------------------
+
+
+def test_a_state_is_copied_from_whatever_it_shares() -> None:
+    base = torch.arange(6.0).reshape(2, 3)
+    got = checked.tensors("s", {"a": base, "b": base.T, "c": base[0], "n": torch.tensor(3)})
+    base.zero_()
+    assert got["b"].is_contiguous()
+    assert got["b"].tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert len({t.data_ptr() for t in got.values()}) == 4
+    assert checked.tensors("s", {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (None, "state must be a dictionary of tensors by name, got NoneType"),
+        ([torch.ones(1)], "got list"),
+        ({"a": 1.0}, "got 'a': float"),
+        ({3: torch.ones(1)}, "got 3: Tensor"),
+        ({"fine": torch.ones(1), "w": torch.tensor([1.0, float("nan")])}, "s: w is not finite after fit"),
+    ],
+)
+def test_what_is_no_state(state: Any, expected: str) -> None:
+    with pytest.raises(PluginError, match=expected):
+        checked.tensors("s", state)
+
+
+# --- scores ------------------------------------------------------------------------------------------------
+
+CARD = TaskCard(
+    name="t",
+    version=1,
+    title="T",
+    question="?",
+    columns=tuple(ColumnCard(name=n, title=n, unit="1", better="higher") for n in ("a", "b")),
+)
+IDS = {"u1", "u2", "u3"}
+
+
+def test_scores_become_plain_numbers() -> None:
+    given = [
+        Score("a", {"u1": np.float32(0.5), "u2": 2}, {"u1": np.int64(3), "u2": 0.0, "u3": 9.0}, {"u3": "short"}),
+        Skipped("no b today", "b"),
+    ]
+    assert checked.scores(CARD, given, IDS) == {
+        "columns": {
+            "a": {"values": {"u1": 0.5, "u2": 2.0}, "weights": {"u1": 3.0, "u2": 0.0}, "unscored": {"u3": "short"}}
+        },
+        "skipped": {"b": "no b today"},
+    }
+    assert all(type(v) is float for v in checked.scores(CARD, given, IDS)["columns"]["a"]["values"].values())
+
+
+def test_a_whole_task_may_be_skipped() -> None:
+    assert checked.scores(CARD, [Skipped("nothing today")], IDS) == {"columns": {}, "skipped": {"*": "nothing today"}}
+    assert checked.scores(CARD, Skipped("nothing today"), IDS)["skipped"] == {"*": "nothing today"}
+
+
+B = Score("b", {})
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        ([Score("a", {})], "columns without a score or a reason: b"),
+        ([], "columns without a score or a reason: a, b"),
+        (None, "expected Score or Skipped, got NoneType"),
+        ([B, ("a", {})], "expected Score or Skipped, got tuple"),
+        ([B, Score("c", {})], "column 'c' is not in its card"),
+        ([B, Skipped("x", "c")], "column 'c' is not in its card"),
+        ([B, Score("a", {}), Score("a", {})], "a is answered twice"),
+        ([B, Score("a", {}), Skipped("x", "a")], "a is answered twice"),
+        ([B, Score("a", {"u1": float("nan")})], "a: u1 is not finite"),
+        ([B, Score("a", {"u1": float("inf")})], "a: u1 is not finite"),
+        ([B, Score("a", {"u1": torch.tensor(1.0)})], "a: expected a number for u1, got Tensor"),  # type: ignore[dict-item]
+        ([B, Score("a", {"u1": None})], "a: expected a number for u1, got NoneType"),  # type: ignore[dict-item]
+        ([B, Score("a", {"u9": 1.0})], "a: 'u9' is no utterance of its split"),
+        ([B, Score("a", {}, None, {"u9": "x"})], "a: 'u9' is no utterance of its split"),
+        ([B, Score("a", {"u1": 1.0}, {"u2": 1.0})], "weights of a: u1 has none"),
+        ([B, Score("a", {"u1": 1.0}, {"u1": -1.0})], "weights of a: expected none below zero"),
+        ([B, Score("a", {"u1": 1.0}, {"u1": 0.0})], "weights of a: .* one above"),
+        ([B, Score("a", {"u1": 1.0}, {"u1": float("nan")})], "weights of a: u1 is not finite"),
+    ],
+)
+def test_what_is_no_answer(results: Any, expected: str) -> None:
+    with pytest.raises(PluginError, match=f"^task 't': {expected}"):
+        checked.scores(CARD, results, IDS)
