@@ -235,8 +235,9 @@ def encode(audio: np.ndarray, utterance: str, out: Path) -> None:
     serial = int(hashlib.sha256(utterance.encode()).hexdigest()[:7], 16)
     with tempfile.NamedTemporaryFile(suffix=".wav") as wav:
         sf.write(wav.name, audio, SAMPLE_RATE, subtype="PCM_16")
-        flags = ["--quiet", "--bitrate", str(OPUS_KBPS), "--vbr", "--comp", "10", "--discard-comments"]
-        subprocess.run(["opusenc", *flags, "--serial", str(serial), wav.name, str(out)], check=True)
+        # opusenc writes its options into the file, so that their order decides its bytes
+        flags = ["--quiet", "--bitrate", str(OPUS_KBPS), "--vbr", "--comp", "10", "--serial", str(serial)]
+        subprocess.run(["opusenc", *flags, "--discard-comments", wav.name, str(out)], check=True)
 
 
 def plan(minutes: float, rng: random.Random, taken: set[str]) -> list[tuple[str, str, Voice, str]]:
