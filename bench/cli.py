@@ -28,6 +28,10 @@ app = typer.Typer(
 )
 
 
+INTERRUPTED = 130
+"""What a shell expects after Ctrl-C, and what typer makes of it."""
+
+
 class Kind(str, Enum):
     submissions = "submissions"
     codecs = "codecs"
@@ -187,12 +191,14 @@ def main() -> None:
             point.load()(app)
         # without standalone mode an exit code is what the call returns
         code = app(standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
     except BenchError as error:
         typer.echo(f"bench: {' '.join(str(error).split())}", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("bench: stopped; the same command goes on from here", err=True)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show"):
             error.show()

@@ -31,6 +31,7 @@ FOLLOWED = (
 )
 """What of `bench` decides numbers; the rest carries them."""
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING}
+_F_START, _F_END = getattr(tokenize, "FSTRING_START", -1), getattr(tokenize, "FSTRING_END", -1)
 _BLOCKS = {tokenize.NEWLINE: "<line>", tokenize.INDENT: "<in>", tokenize.DEDENT: "<out>"}
 
 
@@ -100,9 +101,18 @@ def code_tokens(source: str) -> str:
         and isinstance(node.body[0].value.value, str)
     }
     kept: list[str] = []
+    opened: list[tuple[int, int]] = []
     documented = False
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type in _LAYOUT:
+        # from Python 3.12 on an f-string comes in parts; here it is one token, as it was before
+        if token.type == _F_START:
+            opened.append(token.start)
+        elif token.type == _F_END:
+            start = opened.pop()
+            if not opened:
+                kept.append(_text(source, start, token.end))
+            continue
+        if opened or token.type in _LAYOUT:
             continue
         if token.type == tokenize.STRING and token.start in documentation:
             documented = True
@@ -112,6 +122,13 @@ def code_tokens(source: str) -> str:
             # not their width or line ends, but that a block starts, goes on or ends, is code
             kept.append(_BLOCKS.get(token.type, token.string))
     return " ".join(kept)
+
+
+def _text(source: str, start: tuple[int, int], end: tuple[int, int]) -> str:
+    lines = source.split("\n")[start[0] - 1 : end[0]]
+    lines[-1] = lines[-1][: end[1]]
+    lines[0] = lines[0][start[1] :]
+    return "\n".join(lines)
 
 
 @cache

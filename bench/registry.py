@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.machinery import ModuleSpec
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +34,12 @@ NEEDED = {
 
 def names(kind: str) -> dict[str, EntryPoint]:
     """Installed plug-ins of a kind ("codecs", "datasets", "submissions", "tasks", …) by name."""
-    return {point.name: point for point in entry_points(group=f"latentbench.{kind}")}
+    return {point.name: point for point in _points(kind)}
+
+
+@cache
+def _points(kind: str) -> EntryPoints:
+    return entry_points(group=f"latentbench.{kind}")
 
 
 def find(kind: str, name: str) -> EntryPoint:
@@ -44,7 +49,7 @@ def find(kind: str, name: str) -> EntryPoint:
         UnknownName: none is installed under it.
         PluginError: two packages claim it.
     """
-    points = entry_points(group=f"latentbench.{kind}")
+    points = _points(kind)
     claims = sorted({point.value for point in points if point.name == name})
     if not claims:
         raise UnknownName(kind.removesuffix("s"), name, list(points.names))
@@ -84,7 +89,7 @@ def build(kind: str, spec: str) -> Any:
     return made(kind, f"{kind.removesuffix('s')} {name!r}", load(kind, name), argument)
 
 
-def made(kind: str, who: str, factory: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def made(kind: str, who: str, factory: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """What a plug-in's factory gives, with all that its kind must have.
 
     Raises:
@@ -100,7 +105,7 @@ def made(kind: str, who: str, factory: Callable[..., Any], *args: Any, **kwargs:
     return plugin
 
 
-def calling(who: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def calling(who: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call into a plug-in; whatever it raises becomes one line that names it."""
     try:
         return function(*args, **kwargs)

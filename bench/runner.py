@@ -6,6 +6,7 @@ nothing and a killed one goes on where it stopped.
 
 from __future__ import annotations
 
+import copy
 import datetime
 import io
 import json
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from bench import checked, environment, latents, registry
 from bench import device as devices
-from bench.cache import Cache, digest, file_digest, replacing
+from bench.cache import CHOOSE, Cache, digest, file_digest, replacing
 from bench.config import TaskCard, declared, overridden
 from bench.contract import (
     Codec,
@@ -97,7 +98,7 @@ class FileCheckpoint:
         # serialised in memory first: what fails on a full disk is then an OSError that says so
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
-        with replacing(self.path) as temporary:
+        with replacing(self.path, CHOOSE) as temporary:
             temporary.write_bytes(buffer.getvalue())
 
 
@@ -106,7 +107,8 @@ class TaskContext:
 
     def __init__(self, row: Row, card: TaskCard) -> None:
         self.codec, self.dataset, self.device = row.codec, row.dataset, row.device
-        self.parameters = row.task_parameters(card)
+        # its own copy: what a task writes into it moves no key and no card
+        self.parameters = copy.deepcopy(row.task_parameters(card))
         self.notes: dict[str, Any] = {}
         self._row, self._card = row, card
 
@@ -252,7 +254,7 @@ class Row:
         entry: dict[str, Any] = {
             "version": card.version,
             "scorer_digest": source_digest(registry.module_of("tasks", name)),
-            "parameters": dict(context.parameters),
+            "parameters": self.task_parameters(card),
         }
         missing = missing_capability(submission, card.needs)
         if missing:

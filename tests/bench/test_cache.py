@@ -298,10 +298,9 @@ def test_a_full_disk(
     with monkeypatch.context() as patched:
         patched.setattr(where, name, fault)
         with pytest.raises(CacheError, match="no space left on the disk") as caught:
-            if form == "json":
-                cache.json("new", KEY, lambda: list(range(1000)))
-            else:
-                cache.tensors("new", KEY, lambda: {"x": torch.ones(1000)})
+            getattr(cache, form)(
+                "new", KEY, lambda: {"x": torch.ones(1000)} if form == "tensors" else list(range(1000))
+            )
     assert one_line(str(caught.value))
     assert visible(tmp_path) == before
     assert cache.json("k", {"earlier": 1}, never) == "kept"

@@ -71,6 +71,13 @@ def test_code_counts(old: str, new: str) -> None:
     assert code_tokens(CODE.replace(old, new)) != code_tokens(CODE)
 
 
+def test_every_python_sees_the_same_tokens() -> None:
+    source = 'x = f"a{b!r:>{w}}c" f\'{f"{d}"}\'\ny = rf"""{e}\n  {{}}"""; z = "p" if q else 0x1F\n'
+    parts = ["x", "=", 'f"a{b!r:>{w}}c"', "f'{f\"{d}\"}'", "<line>"]
+    parts += ["y", "=", 'rf"""{e}\n  {{}}"""', ";", "z", "=", '"p"', "if", "q", "else", "0x1F", "<line>", ""]
+    assert code_tokens(source) == " ".join(parts)
+
+
 @pytest.fixture
 def package(lab: Lab) -> Lab:
     lab.write("deep/__init__.py", "")

@@ -16,6 +16,7 @@ from bench.errors import PluginError
 from bench.fitting import FitConfig, FitReport, Frames, NoCheckpoint, fit, initialised
 from bench.runner import FileCheckpoint
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIG = FitConfig(steps=23, batch=4, crop_frames=8, warmup=3, evaluate_every=5, patience=0)
 
 
@@ -76,7 +77,7 @@ def same(a: nn.Module, b: nn.Module) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def whole() -> tuple[nn.Module, FitReport]:
     return train(NoCheckpoint())
 

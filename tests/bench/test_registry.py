@@ -120,6 +120,16 @@ def test_a_plugins_own_clear_errors_pass_through() -> None:
         registry.calling("somebody", refuse)
 
 
+def test_a_plugins_parameters_may_have_any_name() -> None:
+    def keep(**given: int) -> dict[str, int]:
+        return given
+
+    for name in ("kind", "who", "factory", "function", "self"):
+        assert registry.calling("somebody", keep, **{name: 1}) == {name: 1}
+        with pytest.raises(PluginError, match="expected a submission, got dict"):
+            registry.made("submissions", "somebody", keep, **{name: 1})
+
+
 def test_ctrl_c_in_a_plugin_is_ctrl_c() -> None:
     def stopped() -> None:
         raise KeyboardInterrupt

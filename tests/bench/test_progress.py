@@ -1,0 +1,76 @@
+"""The bar on a terminal, lines elsewhere, and silence where it is asked for."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+
+import pytest
+
+from bench.progress import Bar
+
+LONG = "x" * 300
+
+
+class Screen(io.StringIO):
+    """Standard error, as a terminal or not."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, terminal: bool, quiet: bool = False) -> str:
+    screen = Screen(terminal)
+    monkeypatch.setattr(sys, "stderr", screen)
+    with Bar(quiet) as bar:
+        bar.row("rssm_v1")
+        for done in range(5):
+            bar.update("fit rssm", done, 40)
+            time.sleep(0.06)
+        bar.finished("fit", 12.6, cached=False)
+        bar.update("delta_nll: states", 1, 2)
+        bar.finished("delta_nll", 3.0, cached=True)
+        bar.failed("rollout_gap", f"[bold]boom {LONG}")
+    return screen.getvalue()
+
+
+def test_a_terminal_shows_stage_count_rate_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    text = shown(monkeypatch, terminal=True)
+    for part in ("fit rssm", "/40", "/s", "-:--:--", "\x1b[?25l", "\x1b[?25h"):
+        assert part in text
+
+
+def test_elsewhere_there_is_a_line_a_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown(monkeypatch, terminal=False).splitlines() == [
+        "rssm_v1: fit (13 s)",
+        "rssm_v1: delta_nll (from the cache)",
+        f"rssm_v1: rollout_gap failed: [bold]boom {LONG}",
+    ]
+
+
+@pytest.mark.parametrize("variables", [{"FORCE_COLOR": "1"}, {"TERM": "dumb"}, {"CI": "true", "FORCE_COLOR": "3"}])
+def test_a_log_file_gets_no_bar_whatever_the_colours(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    text = shown(monkeypatch, terminal=False)
+    assert "\r" not in text
+    assert "\x1b[?25l" not in text
+    assert len(text.splitlines()) == 3
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_quiet_says_nothing(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    assert shown(monkeypatch, terminal, quiet=True) == ""
+
+
+def test_a_bar_that_was_never_opened_can_be_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Screen(False))
+    Bar(quiet=True).update("fit", 1, 2)
