@@ -14,7 +14,7 @@ run: $(VENV)/.installed-run
 	@$(BIN)/bench run --submission rssm_v1
 
 test: $(VENV)/.installed-test
-	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
+	@GOMP_SPINCOUNT=1000 $(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-test
 	@$(BIN)/ruff check .

@@ -40,6 +40,13 @@ class Kind(str, Enum):
     suites = "suites"
 
 
+class Preset(str, Enum):
+    """How much of the self-test `bench selftest` runs."""
+
+    fast = "fast"
+    full = "full"
+
+
 def default_cache() -> Path:
     """$LATENTBENCH_CACHE, or latentbench under the user's cache directory."""
     named = os.environ.get("LATENTBENCH_CACHE")
@@ -128,11 +135,11 @@ def encode(
     _hush(quiet)
     card = registry.suite_card(suite)
     where = devices.choose(device)
-    data = registry.build("datasets", dataset or card.dataset)
     spec = codec or card.codec
-    coder = registry.calling(f"codec {spec!r}", registry.build("codecs", spec).to, where)
     store = Cache(cache or default_cache())
     with Bar(quiet) as bar:
+        data = registry.build("datasets", dataset or card.dataset, bar.update)
+        coder = registry.calling(f"codec {spec!r}", registry.build("codecs", spec).to, where)
         made = latents.encode(data, coder, card.minutes, store, where, bar.update, spec.partition(":")[2])
     info = coder.info
     typer.echo(f"{data.name} × {info.name}: {info.dim} dimensions at {info.frame_rate:g} Hz")
@@ -142,6 +149,39 @@ def encode(
     for what, found in (("refused", data.refused), ("converted", data.converted)):
         for name, reason in found.items():
             typer.echo(f"  {what}: {name}: {reason}")
+
+
+@app.command()
+def selftest(
+    preset: Annotated[Preset, typer.Option(help="fast: minutes; full: up to an hour.")] = Preset.fast,
+    only: Annotated[list[str] | None, typer.Option(help="Only this task or plug-in; may be repeated.")] = None,
+    cache: CacheDir = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Write the report between the selftest markers of this file.")
+    ] = None,
+    outcome: Annotated[Path | None, typer.Option(help="Write the outcome, as it ships, to this JSON file.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Check the estimators against known answers; exit code 1 when one is outside its tolerance."""
+    import torch
+
+    from bench import environment, selftest_report
+    from bench import selftest as tests
+    from bench.cache import Cache
+    from bench.markers import replace_block
+    from bench.progress import Bar
+
+    _hush(quiet)
+    with Bar(quiet) as bar:
+        made = tests.run(preset.value, only or [], Cache(cache or default_cache()), bar)
+    if write:
+        text = selftest_report.markdown(made, environment.capture(torch.device("cpu")))
+        replace_block(write, "selftest", text)
+    if outcome:
+        tests.write_outcome(made, outcome)
+    typer.echo(selftest_report.terminal(made))
+    if not all(group.passed for group in made):
+        raise typer.Exit(1)
 
 
 @app.command("list")

@@ -123,6 +123,8 @@ class SubmissionCard(Card):
     codec: str = ""
     """The codec the row is pinned to; empty: the suite's."""
     training_data: str = "the training split of the row's dataset, nothing else"
+    control: bool = False
+    """A row that no model should lose to (silence, shuffled time, the codec itself): shown apart, never ranked."""
     parameters: dict[str, Any] = {}
     suite_parameters: dict[str, dict[str, Any]] = {}
     """Suite → parameters laid over `parameters`."""

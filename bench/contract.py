@@ -49,6 +49,9 @@ class Dataset(Protocol):
         converted: reason → count, for what was resampled, mixed down or otherwise changed.
         grammar: JSGF file of a closed vocabulary that covers the transcripts, or None.
         speakers_known: False where each utterance stands for its own speaker.
+
+    It is built with the argument of `--dataset NAME:ARGUMENT`, and with a callback `progress(what, done, total)`
+    where it takes a keyword of that name.
     """
 
     name: str

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 FOLLOWED = (
+    "bench.calibration",
     "bench.codecs",
     "bench.datasets",
     "bench.fitting",

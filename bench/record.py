@@ -18,7 +18,7 @@ from bench.cache import digest, replacing
 from bench.config import ColumnCard
 from bench.errors import RecordError
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Model(BaseModel):
@@ -81,6 +81,7 @@ class SubmissionEntry(Model):
     authors: str
     paper: str
     training_data: str
+    control: bool = False
     parameters: dict[str, Any]
     code_digest: str
     weights_digest: str
@@ -114,6 +115,17 @@ class DatasetEntry(Model):
     converted: dict[str, int] = {}
 
 
+class SelfTestEntry(Model):
+    """The self-test of the estimators that made the row: same code, same package versions.
+
+    `digest` is of its report. A row without one, or with one that did not pass, is marked in every table.
+    """
+
+    digest: str
+    preset: Literal["fast", "full"]
+    passed: bool
+
+
 class Environment(Model):
     """Where the numbers were made."""
 
@@ -137,6 +149,7 @@ class Record(Model):
     codec: CodecEntry
     dataset: DatasetEntry
     tasks: dict[str, TaskEntry]
+    selftest: SelfTestEntry | None = None
     stages: dict[str, Stage]
     environment: Environment
     created: str
@@ -178,11 +191,50 @@ def check_folder(folder: Path) -> None:
 
 
 def write(record: Record, folder: Path) -> Path:
-    """Write a sealed record into `folder`, atomically, and return its path."""
+    """Write a sealed record into `folder`, atomically, and return its path.
+
+    A record of the same model on the same ground that is already there keeps the tasks that this one has not:
+    scoring one task again costs no other.
+    """
     path = folder / record.filename
+    record = _completed(record, path)
     with replacing(path) as temporary:
         temporary.write_text(record.sealed().model_dump_json(indent=1) + "\n", encoding="utf-8")
     return path
+
+
+SAME = ("suite", "suite_digest", "seed", "submission", "codec", "dataset", "environment")
+"""What two records must agree in for the tasks of one to stand in the other."""
+
+
+def _completed(record: Record, path: Path) -> Record:
+    try:
+        old = read(path)
+    except RecordError:
+        return record
+    if any(getattr(old, name) != getattr(record, name) for name in SAME):
+        return record
+    kept = {name: entry for name, entry in old.tasks.items() if name not in record.tasks}
+    if not kept:
+        return record
+    order = [*(n for n in old.tasks), *(n for n in record.tasks if n not in old.tasks)]
+    tasks = {**kept, **record.tasks}
+    stages = {**{n: s for n, s in old.stages.items() if n not in record.stages}, **record.stages}
+    selftest = _both(old.selftest, record.selftest)
+    command = old.command if set(old.tasks) == set(tasks) else record.command
+    update = {"tasks": {n: tasks[n] for n in order}, "stages": stages, "selftest": selftest, "command": command}
+    return record.model_copy(update=update)
+
+
+def _both(first: SelfTestEntry | None, second: SelfTestEntry | None) -> SelfTestEntry | None:
+    """The self-test of tasks that were scored under two; None where either had none."""
+    if first is None or second is None or first == second:
+        return first if first == second else None
+    return SelfTestEntry(
+        digest=digest([first.digest, second.digest]),
+        preset="full" if first.preset == second.preset == "full" else "fast",
+        passed=first.passed and second.passed,
+    )
 
 
 def read(path: Path) -> Record:

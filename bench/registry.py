@@ -8,6 +8,7 @@ command line.
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import logging
 import traceback
 from collections.abc import Callable, Mapping
@@ -79,14 +80,26 @@ def module_of(kind: str, name: str) -> str:
     return find(kind, name).module
 
 
-def build(kind: str, spec: str) -> Any:
+def build(kind: str, spec: str, progress: Callable[[str, int, int], None] | None = None) -> Any:
     """A codec or dataset from `NAME` or `NAME:ARGUMENT`.
+
+    Args:
+        progress: called with (what, done, total) by a factory that takes a keyword of this name.
 
     Raises:
         UnknownName, PluginError: as `load`; a factory that raises anything but a BenchError.
     """
     name, _, argument = spec.partition(":")
-    return made(kind, f"{kind.removesuffix('s')} {name!r}", load(kind, name), argument)
+    factory = load(kind, name)
+    told = {"progress": progress} if progress is not None and _takes(factory, "progress") else {}
+    return made(kind, f"{kind.removesuffix('s')} {name!r}", factory, argument, **told)
+
+
+def _takes(factory: Callable[..., Any], keyword: str) -> bool:
+    try:
+        return keyword in inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return False
 
 
 def made(kind: str, who: str, factory: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

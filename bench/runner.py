@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from bench import checked, environment, latents, registry
+from bench import checked, environment, latents, registry, selftest
 from bench import device as devices
 from bench.cache import CHOOSE, Cache, digest, file_digest, replacing
 from bench.config import TaskCard, declared, overridden
@@ -162,6 +162,8 @@ class Row:
         self.device = devices.choose(request.device)
         self.seed = self.suite.seed if request.seed is None else request.seed
         self.parameters = self.card.resolved(self.suite.name)
+        # a replicate at another seed is a row of its own, never a replacement of the suite's
+        self.name = self.card.name if self.seed == self.suite.seed else f"{self.card.name}@seed{self.seed}"
         self._plugin()
         self.built: dict[tuple[str, str], Any] = {} if built is None else built
         self.dataset: Dataset = self._built("datasets", request.dataset or self.suite.dataset)
@@ -172,7 +174,7 @@ class Row:
 
     def run(self) -> Record:
         """The whole way; a failing task is recorded and the others go on."""
-        self.bar.row(self.card.name)
+        self.bar.row(self.name)
         argument, minutes = self.codec_spec.partition(":")[2], self.suite.minutes
         key = latents.latents_key(self.dataset, self.codec, argument, minutes, self.device)
         self.latents = self._stage(
@@ -204,7 +206,7 @@ class Row:
 
     def _built(self, kind: str, spec: str) -> Any:
         if (kind, spec) not in self.built:
-            self.built[kind, spec] = registry.build(kind, spec)
+            self.built[kind, spec] = registry.build(kind, spec, self.bar.update)
         return self.built[kind, spec]
 
     def _plugin(self) -> Submission:
@@ -302,6 +304,10 @@ class Row:
         self.bar.finished(name, took["seconds"], cached)
         return result
 
+    def _self_tests(self) -> list[str]:
+        """The tasks of the row, and its plug-in where that has a self-test of its own."""
+        return [*self.tasks, *({self.card.plugin} & registry.names("selftests").keys())]
+
     def _record(self, entries: dict[str, TaskEntry], weights: dict[str, Any]) -> Record:
         info, card = self.codec.info, self.card
         train_speakers = {u.speaker for u in self.latents.splits["train"]}
@@ -310,12 +316,13 @@ class Row:
             suite_digest=digest(self.suite.model_dump(mode="json")),
             seed=self.seed,
             submission=SubmissionEntry(
-                name=card.name,
+                name=self.name,
                 title=card.title,
                 plugin=card.plugin,
                 authors=card.authors,
                 paper=card.paper,
                 training_data=card.training_data,
+                control=card.control,
                 parameters=self.parameters,
                 code_digest=source_digest(registry.module_of("submissions", card.plugin)),
                 weights_digest=weights["digest"],
@@ -350,6 +357,7 @@ class Row:
                 converted=dict(self.dataset.converted),
             ),
             tasks=entries,
+            selftest=selftest.passed_by(self._self_tests(), self.cache),
             stages=self.stages,
             environment=environment.capture(self.device),
             created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

@@ -7,21 +7,18 @@ error variance 1 − a², k-step 1 − a^{2k}: the gain of x_{t+k} from its past
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.config import TaskCard, merged
-from bench.contract import CodecInfo, FitContext, LatentUtterance, Score
-from bench.fitting import NoCheckpoint
+from bench.calibration.lab import LabCodec, LabContext, fit_context
+from bench.contract import LatentUtterance, Score
 from bench.metrics.gaussian import log_normal
-from bench.seeding import generator
 from bench.stats import Interval, interval
 
-FRAME_RATE = 12.5
+__all__ = ["LabCodec", "LabContext", "OracleAR", "ar1", "estimates", "fit_context", "gain"]
 
 
 def ar1(
@@ -69,62 +66,6 @@ class OracleAR:
                 x = x + self.scale * torch.randn(x.shape, generator=generator)
             out.append(x)
         return torch.stack(out, 2)
-
-
-class LabCodec:
-    """Stands for a codec whose latents come from a process."""
-
-    def __init__(self, dim: int, lookahead: int = 0) -> None:
-        self.info = CodecInfo("lab", 16_000, 1280, dim, lookahead=lookahead)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Each frame's first dimension as a level of noise; enough for a distance to move."""
-        rng = torch.Generator().manual_seed(0)
-        noise = torch.randn(latents.shape[1] * 1280, generator=rng) * 0.05
-        return (latents[:, :, 0].repeat_interleave(1280, 1).sigmoid() * noise)[:, None]
-
-
-class LabContext:
-    """`bench.contract.Context` over given utterances; nothing is cached."""
-
-    def __init__(
-        self,
-        card: TaskCard,
-        splits: Mapping[str, Sequence[LatentUtterance]],
-        codec: Any,
-        parameters: Mapping[str, Any] | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.codec, self.dataset, self.device = codec, None, torch.device("cpu")
-        self.parameters = merged(card.parameters, parameters or {})
-        self.notes: dict[str, Any] = {}
-        self._splits, self._seed = splits, seed
-
-    def latents(self, split: str) -> Sequence[LatentUtterance]:
-        return self._splits[split]
-
-    def generator(self, *keys: str | int) -> torch.Generator:
-        return generator(self._seed, *keys)
-
-    def cached_json(self, key: Mapping[str, Any], make: Callable[[], Any]) -> Any:
-        return make()
-
-    def cached_tensors(self, key: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        return make()
-
-    @contextmanager
-    def track(self, what: str, items: Sequence[Any]) -> Iterator[Iterator[Any]]:
-        yield iter(items)
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        pass
-
-    def note(self, key: str, value: Any) -> None:
-        self.notes[key] = value
-
-
-def fit_context(dim: int, seed: int = 0) -> FitContext:
-    return FitContext(CodecInfo("lab", 16_000, 1280, dim), torch.device("cpu"), seed, NoCheckpoint(), lambda *_: None)
 
 
 def estimates(scores: Sequence[Any], utterances: Sequence[LatentUtterance]) -> dict[str, Interval]:

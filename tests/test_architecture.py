@@ -28,8 +28,10 @@ RANKS = (
         "bench.stats",
     ),
     ("bench.metrics", "bench.fitting"),
+    ("bench.calibration",),
     ("bench.checked", "bench.environment", "bench.latents", "bench.record", "bench.registry"),
-    ("bench.listing", "bench.runner"),
+    ("bench.conformance", "bench.listing", "bench.selftest", "bench.selftest_report"),
+    ("bench.runner",),
     ("bench.cli",),
 )
 # Built-in plug-ins use what a stranger's would, each its own kind, and are found through entry points only.
@@ -38,6 +40,7 @@ FOR_PLUGINS = ("bench.cache", "bench.config", "bench.contract", "bench.errors", 
 
 # What each upper package may take from below, itself included.
 FOR_MODELS = (
+    "bench.calibration",
     "bench.config",
     "bench.contract",
     "bench.errors",

@@ -168,6 +168,8 @@ def test_another_seed_differs(real: Real, first: Done) -> None:
     assert other.code == 0, other.err
     made, base = written(real.folder / "seed"), written(real.folder / "first")
     assert made.seed == 1
+    # a row of its own, beside the suite's and not over it
+    assert made.submission.name == base.submission.name + "@seed1"
     assert made.command.endswith("--seed 1 --task innovation_rate")
     assert made.submission.weights_digest != base.submission.weights_digest
     rates = [m.tasks["innovation_rate"].columns["rate"].values for m in (made, base)]

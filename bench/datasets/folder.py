@@ -15,7 +15,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import cast, get_args
 
@@ -42,6 +42,7 @@ class Folder:
 
     Args:
         argument: a directory.
+        progress: called with (what, files checked, files in all).
 
     Attributes:
         speakers_disjoint: whether no speaker of the test split is known to speak in the training split.
@@ -50,7 +51,7 @@ class Folder:
         DataError: not a directory, no audio, fewer than 3 usable files, or a malformed `transcripts.tsv`.
     """
 
-    def __init__(self, argument: str) -> None:
+    def __init__(self, argument: str, progress: Callable[[str, int, int], None] = lambda *_: None) -> None:
         root = _directory(argument)
         self.name = f"folder:{composed(root.name) or 'root'}"
         self.grammar: Path | None = None
@@ -60,7 +61,7 @@ class Folder:
         if not files and not refused:
             raise DataError(f"{self.name}: expected {', '.join(SUFFIXES)} files, got none")
         lines = _matched(read_transcripts(root / TRANSCRIPTS), files, refused)
-        sha256, converted = _check(files, refused)
+        sha256, converted = _check(files, refused, progress)
         self.refused, self.converted = dict(sorted(refused.items())), dict(sorted(converted.items()))
         if len(sha256) < MIN_FILES:
             first = next((f" ({name}: {why})" for name, why in self.refused.items()), "")
@@ -197,12 +198,15 @@ def _matched(lines: Sequence[Line], files: Mapping[str, Path], refused: dict[str
     return found
 
 
-def _check(files: Mapping[str, Path], refused: dict[str, str]) -> tuple[dict[str, str], Counter[str]]:
+def _check(
+    files: Mapping[str, Path], refused: dict[str, str], progress: Callable[[str, int, int], None]
+) -> tuple[dict[str, str], Counter[str]]:
     """Path → sha256 of every usable file, and counts of conversions; the others are added to `refused`."""
     sha256: dict[str, str] = {}
     converted: Counter[str] = Counter()
     seconds = 0.0
-    for path, file in files.items():
+    for done, (path, file) in enumerate(files.items(), 1):
+        progress("check files", done, len(files))
         try:
             data = read_bytes(file)
             recording = decode(data)

@@ -175,7 +175,7 @@ def test_layout_is_no_edit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("version", "expected"),
-    [(2, r"expected schema version 1, got 2; a newer"), (0, "got 0$"), (None, "got None$"), ("1", "got 1$")],
+    [(3, r"expected schema version 2, got 3; a newer"), (0, "got 0$"), (None, "got None$"), ("1", "got 1$")],
 )
 def test_another_schema_is_refused(tmp_path: Path, version: Any, expected: str) -> None:
     path = records.write(made(), tmp_path)
@@ -208,8 +208,8 @@ def test_what_is_not_finite_is_refused(tmp_path: Path, where: str, bad: float) -
         (b"", "not a record"),
         (b"{", "not a record"),
         (b"\xff", "not a record"),
-        (b"[1, 2]", "expected schema version 1, got None"),
-        (b'{"schema_version": 1}', "suite: Field required"),
+        (b"[1, 2]", "expected schema version 2, got None"),
+        (b'{"schema_version": 2}', "suite: Field required"),
     ],
 )
 def test_another_file_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
@@ -244,3 +244,50 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     assert "--cache" not in str(caught.value)
     records.check_folder(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def tasks_of(record: records.Record, *names: str) -> records.Record:
+    return record.model_copy(update={"tasks": {n: record.tasks[n] for n in names}})
+
+
+def test_scoring_one_task_again_costs_no_other(tmp_path: Path) -> None:
+    whole = made()
+    records.write(whole, tmp_path)
+    entry = whole.tasks["rollout_gap"].model_copy(update={"reason": "again"})
+    one = whole.model_copy(update={"tasks": {"rollout_gap": entry}, "command": "bench run --task rollout_gap"})
+    again = records.read(records.write(one, tmp_path))
+    assert list(again.tasks) == ["delta_nll", "rollout_gap"]
+    assert again.tasks["delta_nll"] == whole.tasks["delta_nll"]
+    assert again.tasks["rollout_gap"].reason == "again"
+    assert again.command == whole.command
+
+
+@pytest.mark.parametrize("what", ["submission", "dataset", "codec", "environment", "seed"])
+def test_tasks_of_another_model_or_ground_are_not_kept(tmp_path: Path, what: str) -> None:
+    records.write(tasks_of(made(), "delta_nll"), tmp_path)
+    other = {
+        "submission": lambda r: r.submission.model_copy(update={"weights_digest": "other"}),
+        "dataset": lambda r: r.dataset.model_copy(update={"digest": "other"}),
+        "codec": lambda r: r.codec.model_copy(update={"weights_digest": "other"}),
+        "environment": lambda r: r.environment.model_copy(update={"threads": 7}),
+        "seed": lambda r: 3,
+    }[what]
+    fresh = tasks_of(made(), "rollout_gap")
+    fresh = fresh.model_copy(update={what: other(fresh)})
+    assert list(records.read(records.write(fresh, tmp_path)).tasks) == ["rollout_gap"]
+
+
+def test_tasks_scored_under_two_self_tests_have_passed_if_both_did(tmp_path: Path) -> None:
+    def under(task: str, digest: str, preset: str, passed: bool) -> records.Record:
+        entry = records.SelfTestEntry.model_validate({"digest": digest, "preset": preset, "passed": passed})
+        return tasks_of(made(), task).model_copy(update={"selftest": entry})
+
+    records.write(under("delta_nll", "a", "full", True), tmp_path)
+    both = records.read(records.write(under("rollout_gap", "b", "fast", True), tmp_path)).selftest
+    assert both is not None and (both.preset, both.passed) == ("fast", True) and both.digest not in ("a", "b")
+    path = records.write(under("rollout_gap", "c", "fast", False), tmp_path)
+    # the entry replaced was made under a and b; what stands must not be better than any of them
+    found = records.read(path).selftest
+    assert found is not None and not found.passed
+    records.write(tasks_of(made(), "delta_nll"), tmp_path)
+    assert records.read(path).selftest is None

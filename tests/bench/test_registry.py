@@ -156,3 +156,13 @@ def test_a_card_package_that_is_broken(lab: Lab) -> None:
     lab.install("cards", bad="tinylab.bad.cards")
     with pytest.raises(PluginError, match=r"tinylab\.bad\.cards: the package that holds it does not import"):
         registry.submission_card("linear_v1")
+
+
+def test_progress_goes_to_the_factories_that_take_it(lab: Lab) -> None:
+    def told(what: str, done: int, total: int) -> None: ...
+
+    assert registry.build("datasets", "tiny", told).name == "tiny"
+    lab.change("data.py", 'def __init__(self, argument=""):', 'def __init__(self, argument="", progress=None):')
+    lab.change("data.py", "        self.digest", "        self.told = progress\n        self.digest")
+    assert registry.build("datasets", "tiny", told).told is told
+    assert registry.build("datasets", "tiny").told is None

@@ -234,3 +234,9 @@ def test_real_transcripts(caplog: pytest.LogCaptureFixture) -> None:
     assert all(u.text for u in everyone(lj).values())
     assert lj.converted == {"resampled from 22050 Hz": 32}
     assert not lj.speakers_known
+
+
+def test_says_how_many_files_it_has_checked(make: Make) -> None:
+    seen: list[tuple[str, int, int]] = []
+    Folder(str(make([f"{i}.wav" for i in range(3)])), progress=lambda *said: seen.append(said))
+    assert seen == [("check files", 1, 3), ("check files", 2, 3), ("check files", 3, 3)]
