@@ -5,10 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --constraint constraints.txt
-ROWS := --submission raw_ar_v1 --submission rssm_v1 --submission rssm_note_v1
+ROWS := $(addprefix --submission ,raw_ar_v1 rssm_v1 rssm_note_v1 $(patsubst submissions/%.toml,%,$(sort $(wildcard submissions/control_*.toml))))
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint records clean
+.PHONY: run test lint selftest figures records clean
 
 run: $(VENV)/.installed-run
 	@$(BIN)/bench run --submission rssm_v1
@@ -20,6 +20,15 @@ lint: $(VENV)/.installed-test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+# the estimators against known answers, up to an hour; what is cached is not measured again
+selftest: $(VENV)/.installed-test
+	@$(BIN)/bench selftest --preset full --write docs/selftest.md --overview README.md \
+		--outcome bench/calibration/passed.json
+
+figures: $(VENV)/.installed-test
+	@$(BIN)/python scripts/draw_figures.py
+	@$(BIN)/python benchmarks/coverage.py --write docs/coverage.md
 
 # the committed rows, and the tables of the README made from them
 records: $(VENV)/.installed-run

@@ -159,6 +159,9 @@ def selftest(
     write: Annotated[
         Path | None, typer.Option(help="Write the report between the selftest markers of this file.")
     ] = None,
+    overview: Annotated[
+        Path | None, typer.Option(help="Write one line a group between the overview markers of this file.")
+    ] = None,
     outcome: Annotated[Path | None, typer.Option(help="Write the outcome, as it ships, to this JSON file.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -177,6 +180,8 @@ def selftest(
     if write:
         text = selftest_report.markdown(made, environment.capture(torch.device("cpu")))
         replace_block(write, "selftest", text)
+    if overview:
+        replace_block(overview, "overview", selftest_report.overview(made))
     if outcome:
         tests.write_outcome(made, outcome)
     typer.echo(selftest_report.terminal(made))

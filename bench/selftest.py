@@ -24,7 +24,7 @@ from bench.calibration.check import Check, Measured, Preset
 from bench.contract import Skipped
 from bench.environment import arithmetic, scoring_packages
 from bench.errors import BenchError, PluginError, UnknownName
-from bench.fingerprint import code_key
+from bench.fingerprint import package_versions, source_digest
 from bench.progress import Bar
 from bench.record import SelfTestEntry
 
@@ -72,7 +72,7 @@ class Group:
 
     name: str
     preset: Preset
-    code: str
+    point: EntryPoint
     outcomes: Sequence[Outcome]
 
     @property
@@ -85,11 +85,14 @@ class Group:
         """What a later run needs to know of it."""
         rows = [{**asdict(o), "rows": {str(s): [asdict(r) for r in rs] for s, rs in o.rows.items()}, "seconds": 0}
                 for o in self.outcomes]  # fmt: skip
+        code = code_of(self.point)
         return {
             "preset": self.preset,
-            "code": self.code,
+            "code": code,
+            "source": source_digest(self.point.module),
+            "packages": packages_of(self.point),
             "passed": self.passed,
-            "digest": digest({"name": self.name, "code": self.code, "outcomes": rows}),
+            "digest": digest({"name": self.name, "code": code, "outcomes": rows}),
         }
 
 
@@ -108,7 +111,12 @@ def groups(only: Iterable[str] = ()) -> dict[str, EntryPoint]:
 
 def code_of(point: EntryPoint) -> str:
     """Digest of the code and package versions that decide a group's outcome."""
-    return digest({**code_key(point.module), "scoring": scoring_packages()})
+    return digest([source_digest(point.module), packages_of(point)])
+
+
+def packages_of(point: EntryPoint) -> dict[str, str]:
+    """Versions of the packages that decide a group's outcome."""
+    return {**package_versions(point.module), **scoring_packages()}
 
 
 def run(preset: Preset, only: Sequence[str], cache: Cache, bar: Bar) -> list[Group]:
@@ -126,12 +134,17 @@ def run(preset: Preset, only: Sequence[str], cache: Cache, bar: Bar) -> list[Gro
         bar.row("selftest")
         for i, check in enumerate(checks):
             bar.update(f"{name}: {check.name} on {check.process}", i, len(checks))
-            key: dict[str, Any] = {"check": check.name, "process": check.process, "seeds": list(check.seeds), "code": code}
+            key: dict[str, Any] = {
+                "check": check.name,
+                "process": check.process,
+                "seeds": list(check.seeds),
+                "code": code,
+            }
             key["arithmetic"] = arithmetic(torch.device("cpu"))
             outcome = _read(cache.json("selftest", key, lambda check=check: _run(check)))  # type: ignore[misc]
             bar.finished(f"{check.name} on {check.process}: {_verdict(outcome)}", outcome.seconds, False)
             outcomes.append(outcome)
-        group = Group(name, preset, code, outcomes)
+        group = Group(name, preset, point, outcomes)
         if outcomes and not any(o.skipped for o in outcomes):
             cache.put_json("selftests", {"name": name, "code": code, "preset": preset}, group.entry)
         made.append(group)

@@ -46,6 +46,19 @@ def summary(made: Sequence[Group]) -> str:
     return text + f"{inside} of {len(rows)} rows within tolerance; {seconds:.0f} s of work"
 
 
+def overview(made: Sequence[Group]) -> str:
+    """One row a group, in Markdown: what it was held against and how near the worst row came to its tolerance."""
+    body = []
+    for group in made:
+        rows = [row for o in group.outcomes for found in o.rows.values() for row in found]
+        sources = ", ".join(dict.fromkeys(o.process for o in group.outcomes))
+        worst = f"{max(map(_share, rows)):.2f}" if rows else "–"
+        inside = f"{sum(row.passed for row in rows)} of {len(rows)}"
+        body.append([f"`{group.name}`", sources, len(group.outcomes), inside, worst])
+    headers = ["estimators of", "on", "checks", "rows within tolerance", "worst error / tolerance"]
+    return "\n".join([tabulate(body, headers, tablefmt="pipe", disable_numparse=True), "", summary(made)])
+
+
 def markdown(made: Sequence[Group], environment: Environment) -> str:
     """Every row: measured at each seed, truth, tolerance, verdict."""
     machine = f"{environment.device} ({environment.processor}), {environment.threads} threads"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -152,18 +153,21 @@ def test_unknown_names_and_things_that_are_no_checks(group: Lab, tmp_path: Path)
 
 def test_the_report_and_the_outcome_that_ships(group: Lab, tmp_path: Path, bench: Callable[..., Done]) -> None:
     page, outcome = tmp_path / "page.md", tmp_path / "passed.json"
-    page.write_text("# Report\n<!-- selftest:start -->\n<!-- selftest:end -->\n")
+    blocks = "".join(f"<!-- {name}:start -->\n<!-- {name}:end -->\n" for name in ("selftest", "overview"))
+    page.write_text(f"# Report\n{blocks}")
     done = bench(
         "selftest", "--preset", "full", "--only", "density", "--cache", tmp_path / "c", "--quiet",
-        "--write", page, "--outcome", outcome,
+        "--write", page, "--overview", page, "--outcome", outcome,
     )  # fmt: skip
     assert done.code == 0, done.err
     text = page.read_text()
     assert "### density" in text and "| mean" in text and "1.01" in text and "within" in text
+    # the worst row is off by 0.01 of 0.02
+    assert re.search(r"`density` *\| F0, F1 *\| *2 *\| *4 of 4 *\| *0\.50", text)
     shipped = json.loads(outcome.read_text())["density"]
     entry = selftest.passed_by(["density"], Cache(tmp_path / "c"))
     assert entry is not None and shipped["passed"] and shipped["preset"] == "full"
-    assert shipped["code"] == run(tmp_path / "c", "full").code
+    assert shipped["code"] == run(tmp_path / "c", "full").entry["code"]
 
 
 def test_the_shipped_outcome_counts_while_the_code_is_the_same(

@@ -1,0 +1,89 @@
+"""The committed leaderboard: no row of an outdated task version, plug-in, card or suite, and no typed number."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from bench import record, registry, selftest
+from bench.cache import digest
+from bench.config import overridden
+from bench.fingerprint import source_digest
+from bench.record import Record
+from leaderboard.board import boards
+from leaderboard.cli import TableFormat, _tables
+
+ROOT = Path(__file__).parents[1]
+RECORDS = sorted((ROOT / "leaderboard" / "records").glob("*.json"))
+AGAIN = "make records"
+
+
+@pytest.fixture(scope="module", params=RECORDS, ids=lambda path: path.stem.partition("--")[0])
+def row(request: pytest.FixtureRequest) -> Record:
+    return record.read(request.param)
+
+
+def test_there_are_rows() -> None:
+    names = {path.stem.partition("--")[0] for path in RECORDS}
+    assert {"raw_ar_v1", "rssm_v1", "rssm_note_v1"} <= names
+
+
+def test_its_file_has_its_name(row: Record) -> None:
+    assert row.filename in {path.name for path in RECORDS}
+
+
+def test_its_suite_and_card_are_the_present_ones(row: Record) -> None:
+    suite, card = registry.suite_card(row.suite), registry.submission_card(row.submission.name)
+    assert row.suite_digest == digest(suite.model_dump(mode="json")), AGAIN
+    assert row.submission.parameters == card.resolved(row.suite), AGAIN
+    assert (row.submission.plugin, row.submission.control) == (card.plugin, card.control)
+    assert set(row.tasks) == set(suite.tasks), AGAIN
+
+
+def test_its_plug_in_is_the_present_one(row: Record) -> None:
+    now = source_digest(registry.module_of("submissions", row.submission.plugin))
+    assert row.submission.code_digest == now, AGAIN
+
+
+def test_its_tasks_are_the_present_ones(row: Record) -> None:
+    suite = registry.suite_card(row.suite)
+    for name, entry in row.tasks.items():
+        card = registry.task_card_of(name)
+        assert entry.version == card.version, f"{name}: {AGAIN}"
+        assert entry.scorer_digest == source_digest(registry.module_of("tasks", name)), f"{name}: {AGAIN}"
+        assert entry.parameters == overridden(card.parameters, suite.parameters.get(name, {}), name), f"{name}: {AGAIN}"
+        assert entry.status != "failed", f"{name}: {entry.reason}"
+
+
+def test_it_ran_under_a_self_test_that_passed(row: Record) -> None:
+    assert row.selftest is not None and row.selftest.passed
+
+
+def test_it_was_made_from_a_commit(row: Record) -> None:
+    assert row.environment.commit is not None and row.environment.dirty is False
+
+
+def test_the_readme_shows_these_rows() -> None:
+    text = _tables(boards([record.read(path) for path in RECORDS]), TableFormat.md, False)
+    (block,) = re.findall(
+        r"<!-- leaderboard:start -->\n(.*?)<!-- leaderboard:end -->", (ROOT / "README.md").read_text("utf-8"), re.S
+    )
+    assert block.split() == text.split(), AGAIN
+
+
+def test_the_shipped_self_test_passed_and_covers_every_group() -> None:
+    outcome = json.loads((files("bench.calibration") / selftest.SHIPPED).read_text("utf-8"))
+    assert set(outcome) == set(selftest.groups())
+    assert all(entry["passed"] for entry in outcome.values())
+
+
+def test_the_shipped_self_test_is_of_the_present_code() -> None:
+    outcome = json.loads((files("bench.calibration") / selftest.SHIPPED).read_text("utf-8"))
+    for name, point in selftest.groups().items():
+        if outcome[name]["packages"] == selftest.packages_of(point):
+            assert outcome[name]["code"] == selftest.code_of(point), f"{name}: make selftest"
+        assert outcome[name]["source"] == source_digest(point.module), f"{name}: make selftest"
