@@ -18,8 +18,6 @@ Preset = Literal["fast", "full"]
 SEEDS = (0, 1)
 """Every check is run at two seeds."""
 STANDARD_ERRORS = 3.0
-WIDTH = 2 * 1.959964
-"""Of a 95 % interval, in standard errors."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +81,13 @@ def aggregated(
 ) -> Mapping[str, tuple[float, float]]:
     """Column → (aggregate, standard error) of a task's scores, as a table computes them.
 
-    The standard error is the width of the bootstrap interval over 2 · 1.96; sequences of a process are
-    independent, so each counts as a cluster of its own.
+    The standard error is the bootstrap's; sequences of a process are independent, so each counts as a cluster of
+    its own.
     """
     own = {u.id: u.id for u in utterances}
     out = {}
     for score in scores:
         if isinstance(score, Score) and score.values:
             found = interval(score.values, own, score.weights)
-            out[score.column] = (found.value, (found.high - found.low) / WIDTH)
+            out[score.column] = (found.value, found.error)
     return out
