@@ -111,6 +111,11 @@ class SuiteCard(Card):
         return self
 
 
+Control = Literal["", "floor", "ceiling", "replicate"]
+"""A floor is what no model should lose to (silence, shuffled time), a ceiling what none can beat (the codec
+itself), a replicate another row's model under another seed."""
+
+
 class SubmissionCard(Card):
     """One row: a plug-in, its parameters and where it comes from."""
 
@@ -123,8 +128,8 @@ class SubmissionCard(Card):
     codec: str = ""
     """The codec the row is pinned to; empty: the suite's."""
     training_data: str = "the training split of the row's dataset, nothing else"
-    control: bool = False
-    """A row that no model should lose to (silence, shuffled time, the codec itself): shown apart, never ranked."""
+    control: Control = ""
+    """What the row is for, where it is no model: shown apart, never ranked."""
     parameters: dict[str, Any] = {}
     suite_parameters: dict[str, dict[str, Any]] = {}
     """Suite → parameters laid over `parameters`."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.cache import digest, replacing
-from bench.config import ColumnCard
+from bench.config import ColumnCard, Control
 from bench.errors import RecordError
 
 SCHEMA = 2
@@ -81,7 +81,7 @@ class SubmissionEntry(Model):
     authors: str
     paper: str
     training_data: str
-    control: bool = False
+    control: Control = ""
     parameters: dict[str, Any]
     code_digest: str
     weights_digest: str

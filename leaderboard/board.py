@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from bench.config import Control
 from bench.record import Record, by_key
+
+REPLICATE = "@seed"
+"""What stands between a row's name and the seed it was made again with."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,11 @@ class Row:
         """Utterance id → speaker."""
         return {u: entry.speaker for u, entry in self.record.dataset.utterances.items()}
 
+    @property
+    def believed(self) -> bool:
+        """Whether the estimators of this very code passed their self-test."""
+        return self.record.selftest is not None and self.record.selftest.passed
+
 
 @dataclass(frozen=True)
 class Board:
@@ -46,13 +56,44 @@ class Board:
 
     @property
     def newest(self) -> Record:
-        """The row that the others must match; a trained codec's, if there is one."""
+        """The row that the others must match: a model's on a trained codec, if there is one."""
         return newest(self.rows).record
+
+    def control(self, row: Row) -> Control:
+        """What a row that is never ranked is for; "" for a model's. A row made again with another seed is a
+        replicate where its original is here."""
+        declared = row.record.submission.control
+        return declared or ("replicate" if REPLICATE in row.name and self.original(row) else "")
+
+    def original(self, row: Row) -> Row | None:
+        """The row that a replicate replicates: by name, or the one of equal parameters apart from seeds."""
+        base, again, _ = row.name.partition(REPLICATE)
+        if again:
+            return next((r for r in self.rows if r.name == base), None)
+        if row.record.submission.control != "replicate":
+            return None
+        same = [r for r in self.rows if not r.record.submission.control and _recipe(r) == _recipe(row)]
+        return newest(same) if same else None
+
+
+def _recipe(row: Row) -> tuple[str, Any]:
+    return row.record.submission.plugin, _seedless(row.record.submission.parameters)
+
+
+def _seedless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _seedless(part) for key, part in value.items() if not key.startswith("seed")}
+    return value
+
+
+def preferred(row: Row) -> tuple[bool, bool, str, str]:
+    """What sorts a trained codec's rows over others, models over controls, then by date; ties go by name."""
+    return row.trained, not row.record.submission.control, row.record.created, row.name
 
 
 def newest(rows: Iterable[Row]) -> Row:
-    """The latest row of a trained codec, or else the latest; ties go by name."""
-    return max(rows, key=lambda r: (r.trained, r.record.created, r.name))
+    """The latest row, a model's on a trained codec where there is one."""
+    return max(rows, key=preferred)
 
 
 def boards(committed: Iterable[Record], fresh: Iterable[Record] = ()) -> list[Board]:

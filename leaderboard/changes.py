@@ -62,6 +62,7 @@ def _summary(found: Comparison) -> str:
     lines = [", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + f", in {rows} rows"]
     lines += [f"note: {plain(note)}" for note in found.notes]
     lines += [f"not run: {plain(' / '.join(key))}" for key in found.not_run]
+    lines += [f"not run: {plain(' / '.join((*key, task)))}" for key, task in found.tasks_not_run]
     lines += [f"no committed row yet: {plain(' / '.join(key))}" for key in found.added]
     return "\n".join(wrapped(line, WIDTH, indent="  ") for line in lines)
 
@@ -72,6 +73,7 @@ def as_json(found: Comparison) -> str:
         "regressed": len(found.regressed),
         "changes": [_change(change) for change in found.changes],
         "not_run": [list(key) for key in found.not_run],
+        "tasks_not_run": [[*key, task] for key, task in found.tasks_not_run],
         "added": [list(key) for key in found.added],
         "notes": list(found.notes),
     }

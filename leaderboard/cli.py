@@ -26,6 +26,7 @@ ASCII = {
     "≥": ">=",
     "≤": "<=",
     "†": "+",
+    "‡": "#",
     "↑": "up",
     "↓": "down",
     "→": "to ",
@@ -76,8 +77,8 @@ def leaderboard(
 ) -> None:
     """Show the leaderboard."""
     from bench.errors import BenchError
+    from bench.markers import replace_block
     from leaderboard.board import boards
-    from leaderboard.markers import write_between
     from leaderboard.store import committed_folder, read_rows
 
     if write is not None and form is not TableFormat.md:
@@ -88,7 +89,7 @@ def leaderboard(
     if write is None:
         _print(text)
     else:
-        write_between(write, text)
+        replace_block(write, "leaderboard", text)
 
 
 def check(
@@ -97,7 +98,7 @@ def check(
         Path | None,
         typer.Option(help="Folder to check against; without it, the committed records.", show_default=False),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Fail, too, when a committed row was not run.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Fail, too, when a committed row or task was not run.")] = False,
     form: Annotated[CheckFormat, typer.Option("--format", help="How to write the outcome.")] = CheckFormat.terminal,
     wide: Annotated[bool, typer.Option("--wide", help="Also list what did not change.")] = False,
 ) -> None:
@@ -112,7 +113,7 @@ def check(
 
     found = compare(read_rows(committed_folder() if committed is None else committed), read_rows(fresh))
     _print(as_json(found) if form is CheckFormat.json else as_text(found, wide))
-    if found.regressed or (every and found.not_run):
+    if found.regressed or (every and (found.not_run or found.tasks_not_run)):
         raise typer.Exit(1)
 
 

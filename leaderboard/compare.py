@@ -45,6 +45,13 @@ def difference(card: ColumnCard, first: ColumnValues, second: ColumnValues, spea
     )
 
 
+def surely_worse(card: ColumnCard, change: Interval) -> bool:
+    """Whether second − first, as `difference` gives it, says that the second is worse."""
+    if covers_zero(change):
+        return False
+    return change.value < 0 if card.better == "higher" else change.value > 0
+
+
 def covers_zero(change: Interval) -> bool:
     """Whether the data cannot tell the two apart; a single utterance never can."""
     return change.n < 2 or change.low <= 0.0 <= change.high

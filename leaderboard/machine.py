@@ -6,12 +6,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.config import TaskCard
 from bench.stats import Interval
 from leaderboard.board import Board, Row
+from leaderboard.comparisons import detectable
+from leaderboard.judged import Judged
 from leaderboard.shown import unit
 from leaderboard.view import Cell, Column, TaskView
 
@@ -29,19 +32,22 @@ def _board(board: Board, views: Sequence[TaskView], cards: Mapping[str, TaskCard
         "dataset": board.dataset,
         "codec": board.codec,
         "frame_rate": board.newest.codec.frame_rate,
-        "rows": [_row(row) for row in board.rows],
+        "rows": [_row(board, row) for row in board.rows],
         "left_out": board.left_out,
         "tasks": [_task(view, cards.get(view.name)) for view in views],
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(board: Board, row: Row) -> dict[str, Any]:
     record = row.record
     return {
         "submission": row.name,
         "title": record.submission.title,
         "new": row.new,
         "trained": row.trained,
+        "control": board.control(row),
+        "selftest": row.believed,
+        "seed": record.seed,
         "created": record.created,
         **record.environment.model_dump(include={"commit", "dirty", "device", "threads", "processor"}),
     }
@@ -62,7 +68,7 @@ def _task(view: TaskView, card: TaskCard | None) -> dict[str, Any]:
 
 
 def _column(column: Column) -> dict[str, Any]:
-    card = column.card
+    card, found = column.card, column.judged
     return {
         "name": card.name,
         "title": card.title,
@@ -71,9 +77,26 @@ def _column(column: Column) -> dict[str, Any]:
         "ranked": card.ranked,
         "headline": card.headline,
         "aggregate": card.aggregate,
-        "best": column.best,
+        "best": found.best,
         "cells": {name: _cell(cell) for name, cell in column.cells.items()},
-        "minus_best": {name: _numbers(change) for name, change in column.differences.items()},
+        "minus_best": {name: {**_numbers(found.differences[name]), **_compared(found, name)} for name in found.p},
+        "ranks": {name: list(ranks) for name, ranks in found.ranks.items()},
+        "significant_after_holm": found.apart,
+        "detectable": found.detectable,
+        "floor_beats": [{"floor": p.first, "row": p.second, **_numbers(p.change)} for p in found.beaten],
+        "seed_noise": [{"row": p.first, "replicate": p.second, **_numbers(p.change)} for p in found.noise],
+        "left_out": dict(column.left_out),
+    }
+
+
+def _compared(found: Judged, name: str) -> dict[str, Any]:
+    """How a row compares with the best one; None for the best itself and for rows that are not ranked."""
+    change = found.differences.get(name)
+    smallest = math.inf if change is None else detectable(change)
+    return {
+        "p": found.p.get(name),
+        "p_holm": found.adjusted.get(name),
+        "detectable": smallest if math.isfinite(smallest) else None,
     }
 
 
@@ -90,11 +113,12 @@ def _cell(cell: Cell) -> dict[str, Any]:
 
 def _numbers(interval: Interval | None) -> dict[str, Any]:
     if interval is None:
-        return {"value": None, "low": None, "high": None, "over": None, "n": 0}
+        return {"value": None, "low": None, "high": None, "error": None, "over": None, "n": 0}
     return {
         "value": interval.value,
         "low": interval.low,
         "high": interval.high,
+        "error": interval.error if math.isfinite(interval.error) else None,
         "over": interval.over,
         "n": interval.n,
     }
@@ -116,7 +140,8 @@ def _lines(board: Board, views: Sequence[TaskView]) -> Iterable[dict[str, Any]]:
     for view in views:
         for column in view.columns:
             for row in view.rows:
-                cell = column.cells[row.name]
+                cell, found = column.cells[row.name], column.judged
+                best, worst = found.ranks.get(row.name, (None, None))
                 yield {
                     "suite": board.suite,
                     "dataset": board.dataset,
@@ -124,6 +149,8 @@ def _lines(board: Board, views: Sequence[TaskView]) -> Iterable[dict[str, Any]]:
                     "submission": row.name,
                     "new": row.new,
                     "trained": row.trained,
+                    "control": board.control(row),
+                    "selftest": row.believed,
                     "task": view.name,
                     "version": view.version,
                     "column": column.card.name,
@@ -132,6 +159,9 @@ def _lines(board: Board, views: Sequence[TaskView]) -> Iterable[dict[str, Any]]:
                     "status": cell.status,
                     **_numbers(cell.interval),
                     "rank": cell.rank,
+                    "best_rank": best,
+                    "worst_rank": worst,
+                    **_compared(found, row.name),
                     "bound": cell.bound,
                     "unscored": sum(cell.unscored.values()),
                     "reason": cell.reason,

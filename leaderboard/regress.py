@@ -2,7 +2,8 @@
 
 A column regresses when the whole 95 % interval of its paired worsening lies beyond the column's margin: worse
 by more than is tolerated, and by more than these utterances could show by chance. Improvement is the mirror
-image. A column or task that gave a value and no longer does, or does for fewer utterances, regresses too.
+image. A column or task that was run, gave a value and no longer does, or does for fewer utterances, regresses
+too. A task that was not run has no verdict.
 
 Comparing what cannot be compared (other task versions, parameters, utterances, audio or codec weights) is an
 error, never a verdict.
@@ -47,11 +48,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found. `not_run`: committed rows without a fresh one; `added`: fresh rows without a
-    committed one; `notes`: what a reader should know and no verdict depends on."""
+    """What `compare` found. `not_run`: committed rows without a fresh one; `tasks_not_run`: scored tasks of a
+    committed row that its fresh record does not hold; `added`: fresh rows without a committed one; `notes`:
+    what a reader should know and no verdict depends on."""
 
     changes: Sequence[Change]
     not_run: Sequence[Key] = ()
+    tasks_not_run: Sequence[tuple[Key, str]] = ()
     added: Sequence[Key] = ()
     notes: Sequence[str] = field(default_factory=list)
 
@@ -77,7 +80,13 @@ def compare(committed: Sequence[Record], fresh: Sequence[Record]) -> Comparison:
         _require_same_ground(key, old[key], new[key])
         for name, entry in old[key].tasks.items():
             changes += _task(key, name, entry, new[key], old[key], notes)
-    return Comparison(changes, sorted(old.keys() - new.keys()), sorted(new.keys() - old.keys()), notes)
+    lacking = [
+        (key, name)
+        for key in common
+        for name, entry in old[key].tasks.items()
+        if entry.status == "scored" and name not in new[key].tasks
+    ]
+    return Comparison(changes, sorted(old.keys() - new.keys()), lacking, sorted(new.keys() - old.keys()), notes)
 
 
 def _where(key: Key, task: str = "", column: str = "") -> str:
@@ -105,11 +114,9 @@ def _require_utterances(where: str, old: set[str], new: set[str]) -> None:
 def _task(
     key: Key, name: str, old: TaskEntry, new_record: Record, old_record: Record, notes: list[str]
 ) -> list[Change]:
-    if old.status != "scored":
-        return []
     new = new_record.tasks.get(name)
-    if new is None:
-        return [_lost(key, name, column, values, "not run") for column, values in old.columns.items()]
+    if old.status != "scored" or new is None:
+        return []
     if new.version != old.version:
         raise RecordError(
             f"{_where(key, name)}: expected version {old.version} as committed, got {new.version}; "

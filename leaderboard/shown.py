@@ -40,7 +40,8 @@ def unit(card: ColumnCard) -> str:
 
 def scaled(interval: Interval, by: float) -> Interval:
     """The interval in another unit; `by` is positive."""
-    return replace(interval, value=interval.value * by, low=interval.low * by, high=interval.high * by)
+    moved = {name: getattr(interval, name) * by for name in ("value", "low", "high", "error")}
+    return replace(interval, **moved)
 
 
 def number(value: float, decimals: int) -> str:

@@ -16,7 +16,7 @@ from leaderboard.machine import as_csv, as_json
 from leaderboard.shown import arrow, bounds, number, unit
 from leaderboard.text import LONGEST_NAME, latex, markdown, plain, shortened, widest, wrapped
 from leaderboard.view import Cell, Column, TaskView, task_views
-from leaderboard.words import differences, footnotes, interval_label, legend, provenance
+from leaderboard.words import UNBELIEVED, differences, footnotes, interval_label, legend, provenance
 
 Format = Literal["terminal", "md", "csv", "json", "latex"]
 WIDTH = 80
@@ -108,7 +108,7 @@ def _board(board: Board, views: Sequence[TaskView], style: Style, cards: Mapping
     if paired := differences(views, named):
         lines = [style.item(style.escape(line)) for line in paired]
         parts.append("\n".join([style.heading(2, "Paired differences to the best row"), _gap(style), *lines]))
-    about = [*legend(views, style.best_mark), interval_label(board, views), *provenance(board, named)]
+    about = [*legend(views, style.best_mark, named), interval_label(board, views), *provenance(board, named)]
     parts.append("\n".join(style.item(style.escape(line)) for line in about if line))
     return "\n\n".join(parts)
 
@@ -136,7 +136,7 @@ def _task(view: TaskView, style: Style, named: Callable[[str], str], card: TaskC
 
 def _stacked(view: TaskView, style: Style, named: Callable[[str], str]) -> str:
     """The table; where it is too wide, several that hold as many columns as fit."""
-    draw = partial(_table, view.rows, style=style, named=named)
+    draw = partial(_table, view, style=style, named=named)
     groups: list[list[Column]] = []
     for column in view.columns:
         fits = groups and (style.width is None or widest(draw([*groups[-1], column])) <= style.width)
@@ -147,8 +147,10 @@ def _stacked(view: TaskView, style: Style, named: Callable[[str], str]) -> str:
     return "\n\n".join(draw(group) for group in groups)
 
 
-def _table(rows: Sequence[Row], columns: Sequence[Column], style: Style, named: Callable[[str], str]) -> str:
-    body = [[_label(row, style, named), *(_cell(c, row, style) for c in columns)] for row in rows]
+def _table(view: TaskView, columns: Sequence[Column], style: Style, named: Callable[[str], str]) -> str:
+    body = [[_label(row, style, named), *(_cell(c, row, style) for c in columns)] for row in view.rows]
+    if view.controls:
+        body.insert(len(view.rows) - len(view.controls), ["controls:", *("" for _ in columns)])
     return tabulate(
         body,
         headers=["", *(_header(c, style) for c in columns)],
@@ -159,7 +161,7 @@ def _table(rows: Sequence[Row], columns: Sequence[Column], style: Style, named: 
 
 
 def _label(row: Row, style: Style, named: Callable[[str], str]) -> str:
-    label = style.escape(named(row.name)) + (" (new)" if row.new else "")
+    label = style.escape(named(row.name) + ("" if row.believed else f" {UNBELIEVED}")) + (" (new)" if row.new else "")
     if row.trained:
         return label
     fits = style.width is None or cell_len(label) <= LONGEST_NAME - len("UNTRAINED ")

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from bench.config import ColumnCard
+from bench.config import ColumnCard, Control
 from bench.record import ColumnValues, TaskEntry
 from bench.stats import Interval, interval
-from leaderboard.board import Board, Row, newest
-from leaderboard.compare import covers_zero, difference, order
+from leaderboard.board import Board, Row, newest, preferred
+from leaderboard.compare import covers_zero, order
+from leaderboard.judged import Judged, judged
 from leaderboard.shown import factor, scaled
 
 Rank = Literal["best", "tied", "behind", ""]
@@ -35,18 +36,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `differences`: row → row − `best`, in the shown unit, for every other ranked row."""
+    """One column. `left_out`: reason → how many utterances no row could score; they count for none."""
 
     card: ColumnCard
     cells: Mapping[str, Cell]
-    best: str = ""
-    differences: Mapping[str, Interval] = field(default_factory=dict)
+    judged: Judged = field(default_factory=Judged)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TaskView:
-    """One task of a board. `other`: row → why it is not in this table; `skipped`: column without any value →
-    row → reason."""
+    """One task of a board. `controls`: row → what it is for, of the last rows; `other`: row → why it is not in
+    this table; `skipped`: column without any value → row → reason."""
 
     name: str
     version: int
@@ -54,6 +55,7 @@ class TaskView:
     columns: tuple[Column, ...]
     other: Mapping[str, str]
     skipped: Mapping[str, Mapping[str, str]]
+    controls: Mapping[str, Control] = field(default_factory=dict)
 
 
 def task_views(board: Board, wide: bool = False) -> list[TaskView]:
@@ -73,14 +75,15 @@ def _task_view(board: Board, name: str, wide: bool) -> TaskView:
     other = {n: why for n, entry in entries.items() if (why := _mismatch(entry, version, parameters))}
     rows = tuple(row for row in board.rows if row.name not in other)
     cards = _cards([entries[row.name] for row in _newest_first(rows) if row.name in entries])
-    columns = [_column(card, rows, entries) for card in cards.values() if wide or card.headline]
+    columns = [_column(card, board, rows, entries) for card in cards.values() if wide or card.headline]
+    controls = {row.name: kind for row in rows if (kind := board.control(row))}
     skipped: dict[str, dict[str, str]] = {}
     for row in rows:
         if row.name in entries:
             for column, reason in entries[row.name].skipped_columns.items():
                 if column not in cards:
                     skipped.setdefault(column, {})[row.name] = reason
-    return TaskView(name, version, _sorted(rows, columns), tuple(columns), other, skipped)
+    return TaskView(name, version, _sorted(rows, columns, controls), tuple(columns), other, skipped, controls)
 
 
 def _mismatch(entry: TaskEntry, version: int, parameters: Mapping[str, Any]) -> str:
@@ -94,7 +97,7 @@ def _mismatch(entry: TaskEntry, version: int, parameters: Mapping[str, Any]) -> 
 
 
 def _newest_first(rows: Sequence[Row]) -> list[Row]:
-    return sorted(rows, key=lambda r: (r.trained, r.record.created, r.name), reverse=True)
+    return sorted(rows, key=preferred, reverse=True)
 
 
 def _cards(entries: Sequence[TaskEntry]) -> dict[str, ColumnCard]:
@@ -106,24 +109,37 @@ def _cards(entries: Sequence[TaskEntry]) -> dict[str, ColumnCard]:
     return cards
 
 
-def _column(card: ColumnCard, rows: Sequence[Row], entries: Mapping[str, TaskEntry]) -> Column:
+def _column(card: ColumnCard, board: Board, rows: Sequence[Row], entries: Mapping[str, TaskEntry]) -> Column:
     values = {n: e.columns[card.name] for n, e in entries.items() if e.status == "scored" and card.name in e.columns}
-    values = {n: v for n, v in values.items() if _same_meaning(v.column, card)}
     shown = {row.name: row for row in rows}
-    whole = {u for n, v in values.items() if n in shown for u in v.values.keys() | v.unscored.keys()}
+    values = {n: v for n, v in values.items() if n in shown and _same_meaning(v.column, card)}
+    unscorable = _unscorable(list(values.values()))
+    whole = {u for v in values.values() for u in v.values.keys() | v.unscored.keys()} - unscorable.keys()
     cells = {n: _cell(card, row, entries.get(n), values.get(n), whole) for n, row in shown.items()}
-    ranked = card.ranked and card.better != "none"
-    rivals = [n for n, c in cells.items() if ranked and c.interval and not c.unscored and shown[n].trained]
-    if len(rivals) < 2:
-        return Column(card, cells)
-    best = min(rivals, key=lambda n: (order(card, _unscaled(card, cells[n], shown[n])), n))
-    differences: dict[str, Interval] = {}
-    for n in sorted(set(rivals) - {best}):
-        change = difference(card, values[best], values[n], shown[best].speakers)
-        differences[n] = scaled(change, factor(card, shown[n].record.codec.frame_rate))
+    left_out = Counter(unscorable.values())
+    if not card.ranked or card.better == "none":
+        return Column(card, cells, left_out=left_out)
+    full = [n for n, c in cells.items() if c.interval and not c.unscored and shown[n].trained]
+    models = [n for n in full if not board.control(shown[n])]
+    models.sort(key=lambda n: (order(card, _unscaled(card, cells[n], shown[n])), n))
+    found = judged(card, board, values, models, full)
+    for n, change in found.differences.items():
         cells[n] = replace(cells[n], rank="tied" if covers_zero(change) else "behind")
-    cells[best] = replace(cells[best], rank="best")
-    return Column(card, cells, best, differences)
+    if found.best:
+        cells[found.best] = replace(cells[found.best], rank="best")
+    return Column(card, cells, found, left_out)
+
+
+def _unscorable(values: Sequence[ColumnValues]) -> dict[str, str]:
+    """Utterances that every one of several rows left unscored for the same reason, with it.
+
+    A row without any value says nothing of an utterance.
+    """
+    scored = [v for v in values if v.values]
+    if len(scored) < 2:
+        return {}
+    first, *others = scored
+    return {u: why for u, why in first.unscored.items() if all(v.unscored.get(u) == why for v in others)}
 
 
 def _same_meaning(mine: ColumnCard, card: ColumnCard) -> bool:
@@ -162,16 +178,14 @@ def _bound(entry: TaskEntry, card: ColumnCard) -> Literal["lower", "upper", ""]:
     return found if found in ("lower", "upper") else ""
 
 
-def _sorted(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Row, ...]:
-    """Best first by the first ranked column; unranked rows last, by name."""
-    first = next((c for c in columns if c.best), None)
-    if first is None:
-        return tuple(rows)
+def _sorted(rows: Sequence[Row], columns: Sequence[Column], controls: Mapping[str, str]) -> tuple[Row, ...]:
+    """Best first by the first ranked column; unranked rows after them and controls last, by name."""
+    first = next((c for c in columns if c.judged.best), None)
 
-    def place(row: Row) -> tuple[bool, float, str]:
-        cell = first.cells[row.name]
-        if not cell.rank or cell.interval is None:
-            return True, 0.0, row.name
-        return False, order(first.card, _unscaled(first.card, cell, row)), row.name
+    def place(row: Row) -> tuple[bool, bool, float, str]:
+        cell = first.cells[row.name] if first else Cell()
+        if first is None or not cell.rank or cell.interval is None:
+            return row.name in controls, True, 0.0, row.name
+        return False, False, order(first.card, _unscaled(first.card, cell, row)), row.name
 
     return tuple(sorted(rows, key=place))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from bench.stats import Interval
 from leaderboard.board import Board, Row
 from leaderboard.shown import bounds, number, unit
 from leaderboard.text import plain
 from leaderboard.view import Cell, Column, TaskView
 
 Named = Callable[[str], str]
+UNBELIEVED = "‡"
+"""Marks a row whose estimators have no passed self-test."""
 
 
 def footnotes(view: TaskView, named: Named) -> list[str]:
@@ -31,6 +34,7 @@ def footnotes(view: TaskView, named: Named) -> list[str]:
                 mark = "failed" if entry.status == "failed" else "–"
                 notes.setdefault((mark, named(row.name), f"{entry.status}: {plain(entry.reason)}"), [])
     lines = [_footnote(key, titles, len(view.columns)) for key, titles in notes.items()]
+    lines += _column_notes(view, named)
     others: dict[str, list[str]] = {}
     for name, why in view.other.items():
         others.setdefault(plain(why), []).append(named(name))
@@ -56,7 +60,23 @@ def _footnote(key: tuple[str, str, str], titles: list[str], columns: int) -> str
     return f"{mark} {row}{where}: {reason}"
 
 
-def legend(views: Sequence[TaskView], best_mark: str) -> list[str]:
+def _column_notes(view: TaskView, named: Named) -> list[str]:
+    """What no row could score, and floors that beat a model. Columns with equal notes share a line."""
+    notes: dict[str, list[str]] = {}
+    for column in view.columns:
+        for why, count in sorted(column.left_out.items()):
+            text = f"{count} utterances that no row could score ({plain(why)}) count for none"
+            notes.setdefault(text, []).append(plain(column.card.title))
+        losers: dict[str, list[str]] = {}
+        for pair in column.judged.beaten:
+            losers.setdefault(pair.first, []).append(named(pair.second))
+        for floor, rows in losers.items():
+            text = f"! the floor {named(floor)} beats {', '.join(rows)}"
+            notes.setdefault(text, []).append(plain(column.card.title))
+    return [f"{text}: {', '.join(titles)}" for text, titles in notes.items()]
+
+
+def legend(views: Sequence[TaskView], best_mark: str, named: Named) -> list[str]:
     """Only the marks that the tables above use."""
     cells = [cell for view in views for column in view.columns for cell in column.cells.values()]
     lines = []
@@ -70,8 +90,16 @@ def legend(views: Sequence[TaskView], best_mark: str) -> list[str]:
         lines.append("≥ a lower bound of the value")
     if any(cell.bound == "upper" for cell in cells):
         lines.append("≤ an upper bound of the value")
-    if any(not row.trained for view in views for row in view.rows):
+    rows = {row.name: row for view in views for row in view.rows}
+    if any(not row.trained for row in rows.values()):
         lines.append("UNTRAINED: a codec with random weights, never ranked")
+    if any(not row.believed for row in rows.values()):
+        lines.append(f"{UNBELIEVED} no passed self-test for this code")
+    if controls := {name: kind for view in views for name, kind in view.controls.items()}:
+        lines.append("controls, never ranked: " + ", ".join(f"{named(n)} ({kind})" for n, kind in controls.items()))
+    if any(column.judged.ranks and column.card.headline for view in views for column in view.columns):
+        lines.append("ranks: what a row's may be, joint 95 % over all pairs of rows of the column")
+        lines.append("detectable: the true difference to the best that every comparison finds with 80 % power")
     return lines
 
 
@@ -128,18 +156,22 @@ def _machine(row: Row) -> str:
 
 
 def differences(views: Sequence[TaskView], named: Named) -> list[str]:
-    """Each ranked headline column: every other row minus the best one."""
+    """Each ranked headline column: every other row minus the best one, what they tell together, seed noise."""
+    columns = [column for view in views for column in view.columns if column.card.headline]
     lines = []
-    for view in views:
-        for column in view.columns:
-            if column.card.headline:
-                lines += [_difference(column, name, named) for name in column.differences]
-    return lines
+    for column in columns:
+        found = column.judged
+        lines += [_difference(column, named(n), named(found.best), change) for n, change in found.differences.items()]
+        lines += [_together(column, named)] if found.best else []
+    return lines + [
+        "seed noise: " + _difference(column, named(pair.second), named(pair.first), pair.change)
+        for column in columns
+        for pair in column.judged.noise
+    ]
 
 
-def _difference(column: Column, name: str, named: Named) -> str:
-    card, change = column.card, column.differences[name]
-    places = card.decimals
+def _difference(column: Column, name: str, reference: str, change: Interval) -> str:
+    card, places = column.card, column.card.decimals
     value = number(change.value, places)
     sign = "+" if change.value > 0 and value.strip("0.") else ""
     title = plain(card.title)
@@ -147,5 +179,18 @@ def _difference(column: Column, name: str, named: Named) -> str:
         title += ", distance from 1"
     elif card.aggregate == "median":
         title += ", median of the differences"
-    text = f"{named(name)} − {named(column.best)}: {title} {sign}{value} {bounds(change, places)} {plain(unit(card))}"
-    return text.rstrip()
+    return f"{name} − {reference}: {title} {sign}{value} {bounds(change, places)} {plain(unit(card))}".rstrip()
+
+
+def _together(column: Column, named: Named) -> str:
+    """Ranks, how many comparisons survive each other, and what could have been seen."""
+    card, found = column.card, column.judged
+    ranks = ", ".join(
+        f"{named(n)} {low}" + (f"–{high}" if high > low else "") for n, (low, high) in found.ranks.items()
+    )
+    apart, count = found.apart, len(found.differences)
+    which = f" ({', '.join(named(n) for n in apart)})" if 0 < len(apart) < count else ""
+    text = f"{plain(card.title)}: ranks {ranks}; {len(apart)} of {count} comparisons significant after Holm{which}"
+    if found.detectable is not None:
+        text += f"; detectable {number(found.detectable, card.decimals)} {plain(unit(card))}".rstrip()
+    return text

@@ -52,7 +52,7 @@ FOR_MODELS = (
 ALLOWED = {
     "tasks": ("tasks", *FOR_MODELS),
     "baselines": ("baselines", *FOR_MODELS),
-    "leaderboard": ("leaderboard", "bench.config", "bench.errors", "bench.record", "bench.stats"),
+    "leaderboard": ("leaderboard", "bench.config", "bench.errors", "bench.markers", "bench.record", "bench.stats"),
     "submissions": (),
 }
 HEAVY = ("torch", "torchmetrics", "safetensors", "zuko")

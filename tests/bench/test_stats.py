@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import stdtrit
 
 from bench import stats
 from bench.errors import RecordError
@@ -26,16 +27,19 @@ def own(values: dict[str, float]) -> dict[str, str]:
     return {u: f"s{u}" for u in values}
 
 
-@pytest.mark.parametrize("n", [50, 400])
-def test_the_mean_of_normals_has_the_textbook_interval(n: int) -> None:
+@pytest.mark.parametrize("n", [8, 20, 50, 200])
+def test_the_mean_of_normals_has_students_interval(n: int) -> None:
+    """x̄ ± t_{n−1; .975} s/√n with s² over n − 1: what is exact for Gaussian values."""
     draws = np.random.default_rng(n).normal(3.0, 2.0, n)
     values = named(draws)
-    found = interval(values, alone(values), replicates=20_000)
-    half = 1.959964 * draws.std() / math.sqrt(n)
+    found = interval(values, alone(values), replicates=30_000)
+    error = draws.std(ddof=1) / math.sqrt(n)
+    half = float(stdtrit(n - 1, 0.975)) * error
     assert found.value == pytest.approx(draws.mean(), abs=1e-12)
-    # percentile bootstrap against the normal approximation: equal up to skew and Monte-Carlo error
-    assert found.low == pytest.approx(draws.mean() - half, abs=0.05 * half)
-    assert found.high == pytest.approx(draws.mean() + half, abs=0.05 * half)
+    assert found.error == pytest.approx(error, rel=0.01)
+    # equal up to the skew of the draws, which the bootstrap follows, and Monte-Carlo error
+    assert found.high - found.low == pytest.approx(2 * half, rel=0.08 if n == 8 else 0.03)
+    assert found.low == pytest.approx(draws.mean() - half, abs=(0.3 if n == 8 else 0.08) * half)
 
 
 def test_the_median_of_normals_has_the_asymptotic_interval() -> None:
@@ -57,8 +61,8 @@ def test_coverage_is_near_the_level(make_speakers: object, over: str) -> None:
         found = interval(values, make_speakers(values), replicates=400)
         assert found.over == over
         hits += found.low <= 0.0 <= found.high
-    # 4 standard errors of a binomial around 95 %, and the 1 to 2 % that a percentile bootstrap of 60 lacks
-    assert 0.885 <= hits / trials <= 0.99
+    # 4 standard errors of a binomial around 95 %
+    assert 0.906 <= hits / trials <= 0.994
 
 
 def test_speakers_are_resampled_whole() -> None:
@@ -73,7 +77,7 @@ def test_speakers_are_resampled_whole() -> None:
     assert (naive.over, naive.n) == ("utterances", 150)
     ratio = (clustered.high - clustered.low) / (naive.high - naive.low)
     assert ratio == pytest.approx(math.sqrt(5), rel=0.06)
-    half = 1.959964 * means.std() / math.sqrt(30)
+    half = float(stdtrit(29, 0.975)) * means.std(ddof=1) / math.sqrt(30)
     assert clustered.high - clustered.low == pytest.approx(2 * half, rel=0.06)
 
 
@@ -103,6 +107,33 @@ def test_an_utterance_without_weight_changes_nothing() -> None:
     silent = values | {"d": 1e9, "e": -1e9}
     found = interval(silent, alone(silent), weights=weights | {"d": 0.0, "e": 0.0})
     assert found == interval(values, alone(values), weights=weights)
+
+
+def test_one_utterance_has_no_interval() -> None:
+    found = interval({"a": 3.0}, {"a": "s"})
+    assert (found.value, found.low, found.high, found.n, found.error) == (3.0, 3.0, 3.0, 1, math.inf)
+    change = paired_interval({"a": 3.0}, {"a": 5.0}, {"a": "s"}, target=1.0)
+    assert (change.value, change.n, change.error) == (2.0, 1, math.inf)
+
+
+def test_one_speaker_of_many_utterances_is_conditional_on_that_voice() -> None:
+    values = named(np.arange(30.0))
+    found = interval(values, alone(values))
+    assert (found.over, found.n) == ("utterances", 30)
+    assert "conditional on these voices" in found.label
+    # resampling the one speaker that there is says nothing
+    assert interval(values, alone(values), over="speakers").error == math.inf
+
+
+def test_what_is_resampled_can_be_said() -> None:
+    values = named(np.arange(60.0))
+    speakers = {u: f"s{i % 6}" for i, u in enumerate(values)}
+    assert [interval(values, speakers, over=o).n for o in (None, "speakers", "utterances")] == [60, 6, 60]
+
+
+def test_huge_values_have_a_finite_error() -> None:
+    values = named(np.random.default_rng(0).normal(0, 1e300, 30))
+    assert 0 < interval(values, alone(values)).error < 1e301
 
 
 def test_constant_values_have_no_width() -> None:

@@ -78,9 +78,10 @@ def planned_tasks(level: float = 1.0, seed: int = 0) -> dict[str, dict[str, Any]
 
 def make(name: str = "raw_ar", tasks: Mapping[str, Any] | None = None, **more: Any) -> Record:
     """A sealed record. `more`: suite, codec, dataset, created; and trained, speakers, weights (of the codec),
-    dataset_digest, speakers_known, utterances, commit, dirty."""
+    dataset_digest, speakers_known, utterances, commit, dirty, control, parameters, selftest (True: passed)."""
     count = more.get("utterances", UTTERANCES)
     speakers = more.get("speakers", 4)
+    passed = more.get("selftest", True)
     raw = {
         "suite": more.get("suite", "mini"),
         "suite_digest": "d1",
@@ -92,7 +93,8 @@ def make(name: str = "raw_ar", tasks: Mapping[str, Any] | None = None, **more: A
             "authors": "A. Author",
             "paper": "",
             "training_data": "the training split",
-            "parameters": {},
+            "control": more.get("control", ""),
+            "parameters": more.get("parameters", {}),
             "code_digest": "c1",
             "weights_digest": "w1",
             "parameter_count": 1000,
@@ -119,6 +121,7 @@ def make(name: str = "raw_ar", tasks: Mapping[str, Any] | None = None, **more: A
             "minutes": {"test": count / 30},
         },
         "tasks": tasks if tasks is not None else planned_tasks(),
+        "selftest": None if passed is None else {"digest": "t1", "preset": "fast", "passed": passed},
         "stages": {},
         "environment": {
             "latentbench": "0.1.0",

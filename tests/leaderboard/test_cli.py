@@ -14,10 +14,10 @@ import pytest
 
 from bench.errors import RecordError
 from leaderboard import cli, store
-from leaderboard.markers import END, START
 
 Run = Callable[..., tuple[int, str]]
 ROOT = Path(__file__).parents[2]
+START, END = "<!-- leaderboard:start -->", "<!-- leaderboard:end -->"
 
 
 @pytest.fixture
@@ -71,6 +71,21 @@ def test_check_all_fails_on_a_missing_row(tmp_path: Path, made: Any, run: Run, c
     assert run("check", "--fresh", tmp_path / "fresh", "--all")[0] == 0
 
 
+def test_a_task_that_was_not_run_fails_only_when_all_must_be(
+    tmp_path: Path, made: Any, run: Run, committed: Path
+) -> None:
+    """As after `bench run --task delta_nll`."""
+    made.write(made.make("a", {"delta_nll": made.planned_tasks()["delta_nll"]}), tmp_path / "fresh")
+    made.write(made.make("b", made.planned_tasks(1.02)), tmp_path / "fresh")
+    code, said = run("check", "--fresh", tmp_path / "fresh")
+    assert code == 0
+    assert "0 regressed" in said
+    assert "not run: mini / synthspeech / minicodec / a / rollout_gap" in said
+    assert run("check", "--fresh", tmp_path / "fresh", "--all")[0] == 1
+    document = json.loads(run("check", "--fresh", tmp_path / "fresh", "--format", "json")[1])
+    assert ["mini", "synthspeech", "minicodec", "a", "rollout_gap"] in document["tasks_not_run"]
+
+
 def test_check_refuses_what_cannot_be_compared(tmp_path: Path, made: Any, run: Run, committed: Path) -> None:
     tasks = made.planned_tasks()
     tasks["delta_nll"]["version"] = 2
@@ -91,7 +106,7 @@ def test_check_refuses_what_cannot_be_compared(tmp_path: Path, made: Any, run: R
     ("edit", "message"),
     [
         (lambda t: t.replace('"name": "a"', '"name": "x"', 1), "edited after it was written"),
-        (lambda t: t.replace('"schema_version": 1', '"schema_version": 99'), "expected schema version 1, got 99"),
+        (lambda t: t.replace('"schema_version": 2', '"schema_version": 99'), "expected schema version 2, got 99"),
         (lambda t: t[:1000], "not a record"),
     ],
 )

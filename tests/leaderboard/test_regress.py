@@ -160,12 +160,19 @@ def test_lost_columns_regress(made: Any, fresh: dict[str, Any], reason: str) -> 
     assert [(c.verdict, c.reason) for c in compare([old], [new]).changes] == [("regressed", reason)]
 
 
-def test_a_lost_task_regresses(made: Any) -> None:
+def test_a_task_that_was_not_run_has_no_verdict(made: Any) -> None:
     tasks = made.planned_tasks()
     fewer = {n: t for n, t in tasks.items() if n != "rollout_gap"}
-    found = compare([made.make(tasks=tasks)], [made.make(tasks=fewer)])
-    assert {(c.task, c.reason) for c in found.regressed} == {("rollout_gap", "not run")}
-    assert len(found.regressed) == len(made.planned_columns()["rollout_gap"])
+    old = made.make(tasks=tasks)
+    found = compare([old], [made.make(tasks=fewer)])
+    assert found.tasks_not_run == [(old.key, "rollout_gap")]
+    assert found.regressed == []
+    assert {c.task for c in found.changes} == {"delta_nll", "reconstruction"}
+
+
+def test_a_task_that_gave_nothing_before_is_not_missed(made: Any) -> None:
+    old = made.make(tasks={"t": made.entry(status="skipped", reason="needs log_prob")})
+    assert compare([old], [made.make(tasks={})]).tasks_not_run == []
 
 
 def test_utterances_that_lose_their_value_regress(made: Any) -> None:

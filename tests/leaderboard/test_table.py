@@ -75,7 +75,12 @@ def test_the_worst_cell_still_fits(made: Any) -> None:
     values = {u: v * 1e5 - 5e5 for u, v in made.spread(1.0).items()}
     huge = made.column("huge", "huge")
     rows = [
-        made.make(LONG + n, {"t": made.entry({card: values, huge: dict.fromkeys(values, -1e300)})}, trained=n == "a")
+        made.make(
+            LONG + n,
+            {"t": made.entry({card: values, huge: dict.fromkeys(values, -1e300)})},
+            trained=n == "a",
+            selftest=None,
+        )
         for n in "abc"
     ]
     found = text(*rows[:1], fresh=rows[1:])

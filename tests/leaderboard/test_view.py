@@ -62,8 +62,8 @@ def test_the_best_row_is_by_the_columns_direction(made: Any, better: str) -> Non
     means = {"low": 0.7, "near": 1.1, "high": 3.0}
     view = rows_of(made, card, **{n: made.spread(m, 0.01) for n, m in means.items()})
     column = view.columns[0]
-    assert column.best == {"higher": "high", "lower": "low", "one": "near"}[better]
-    assert {n for n, c in column.cells.items() if c.rank == "behind"} == means.keys() - {column.best}
+    assert column.judged.best == {"higher": "high", "lower": "low", "one": "near"}[better]
+    assert {n for n, c in column.cells.items() if c.rank == "behind"} == means.keys() - {column.judged.best}
     orders = {
         "higher": ["high", "near", "low"],
         "lower": ["low", "near", "high"],
@@ -87,12 +87,12 @@ def test_a_tie_is_what_the_paired_difference_cannot_tell(made: Any) -> None:
     )
     column = view.columns[0]
     assert {n: c.rank for n, c in column.cells.items()} == {"best": "best", "tied": "tied", "behind": "behind"}
-    change = column.differences["tied"]
+    change = column.judged.differences["tied"]
     assert change.value == pytest.approx(-0.001 * BIT_PER_S, abs=1e-4)
     assert change.low < 0 < change.high
     singles = [c.interval for c in column.cells.values() if c.interval]
     assert max(i.low for i in singles) < min(i.high for i in singles)
-    assert column.differences["behind"].high < 0
+    assert column.judged.differences["behind"].high < 0
 
 
 def test_twins_are_tied(made: Any) -> None:
@@ -107,12 +107,12 @@ def test_one_utterance_never_separates_rows(made: Any) -> None:
 
 
 def test_a_row_alone_is_not_called_the_best(made: Any) -> None:
-    assert rows_of(made, made.column("gain", "gain"), a=made.spread(1.0)).columns[0].best == ""
+    assert rows_of(made, made.column("gain", "gain"), a=made.spread(1.0)).columns[0].judged.best == ""
 
 
 def test_an_unranked_column_has_no_best(made: Any) -> None:
     for card in (made.column("a", "a", ranked=False), made.column("b", "b", better="none")):
-        assert rows_of(made, card, a=made.spread(1.0), b=made.spread(9.0)).columns[0].best == ""
+        assert rows_of(made, card, a=made.spread(1.0), b=made.spread(9.0)).columns[0].judged.best == ""
 
 
 def test_a_partial_row_is_unranked_and_says_why(made: Any) -> None:
@@ -121,7 +121,7 @@ def test_a_partial_row_is_unranked_and_says_why(made: Any) -> None:
     lost = {"u003": "too short", "u007": "no speech", "u009": "no speech"}
     partial = {"values": {u: v for u, v in values.items() if u not in lost}, "unscored": lost}
     column = rows_of(made, card, partial=partial, a=made.spread(1.0, 0.1), b=made.spread(2.0, 0.1)).columns[0]
-    assert column.best == "b"
+    assert column.judged.best == "b"
     assert column.cells["partial"].rank == ""
     assert list(column.cells["partial"].unscored.items()) == [("no speech", 2), ("too short", 1)]
     assert shown(column.cells["partial"]) == pytest.approx(9.0, abs=0.1)
@@ -139,7 +139,7 @@ def test_a_column_on_part_of_the_split_is_whole_for_all(made: Any) -> None:
     """An open-vocabulary WER hears two minutes of the split: utterances nobody tried are not missing."""
     some = {f"u{i:03d}": 0.1 for i in range(10)}
     column = rows_of(made, made.column("wer", "WER", better="lower"), a=some, b=dict.fromkeys(some, 0.2)).columns[0]
-    assert column.best == "a"
+    assert column.judged.best == "a"
     assert column.cells["a"].unscored == {}
 
 
@@ -154,7 +154,7 @@ def test_untrained_codecs_are_never_ranked(made: Any) -> None:
     tasks = {n: {"delta_nll": made.entry({card: made.spread(m, 0.1)})} for n, m in (("a", 1), ("b", 2), ("c", 99))}
     random = made.make("c", tasks["c"], trained=False, weights="random", created="2030-01-01")
     view = only_view(made.make("a", tasks["a"]), made.make("b", tasks["b"]), random)
-    assert view.columns[0].best == "b"
+    assert view.columns[0].judged.best == "b"
     assert view.columns[0].cells["c"].rank == ""
     assert shown(view.columns[0].cells["c"]) == pytest.approx(99, abs=0.1)
 
