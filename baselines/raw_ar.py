@@ -7,8 +7,8 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,18 +16,24 @@ from torch import Tensor, nn
 from baselines.layers import Recurrence, masked_mean, train
 from bench.config import parameters
 from bench.contract import CodecInfo, FitContext, LatentUtterance, Likelihood, Source
-from bench.fitting import FitConfig
+from bench.fitting import FitConfig, initialised
 from bench.metrics.mixture import MixtureHead, Whitening
+from bench.seeding import derive_seed
 
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes and budget. `noise` is the standard deviation, in whitened units, added to inputs in training."""
+    """Sizes and budget.
+
+    `noise` is the standard deviation, in whitened units, added to inputs in training; `seed_offset` other than 0
+    makes a replicate under another seed, which shows the noise of seeds beside the row it repeats.
+    """
 
     width: int = 256
     components: int = 8
     dropout: float = 0.2
     noise: float = 0.1
+    seed_offset: int = 0
     fit: FitConfig = field(default_factory=FitConfig)
 
 
@@ -59,6 +65,8 @@ class RawAR:
         self, train_set: Sequence[LatentUtterance], valid_set: Sequence[LatentUtterance], context: FitContext
     ) -> None:
         """Maximum likelihood with input noise, early-stopped on the validation likelihood."""
+        if self.config.seed_offset:
+            context = replace(context, seed=derive_seed(context.seed, "replicate", self.config.seed_offset))
 
         def prepare(network: Network, frames: Tensor) -> None:
             network.white.set_from(frames)
@@ -89,7 +97,7 @@ class RawAR:
         return {k: v.detach().cpu() for k, v in self.network.state_dict().items()}
 
     def load_state(self, state: Mapping[str, Tensor], codec: CodecInfo, device: torch.device) -> None:
-        self.network = Network(codec.dim, self.config)
+        self.network = cast(Network, initialised(lambda: Network(codec.dim, self.config), 0))
         self.network.load_state_dict(dict(state))
         self.network.to(device).eval()
 

@@ -189,6 +189,22 @@ def selftest(
         raise typer.Exit(1)
 
 
+@app.command()
+def conformance(
+    name: Annotated[str, typer.Argument(help="Card, codec, dataset or task; NAME:ARGUMENT as in `bench run`.")],
+    kind: Annotated[str, typer.Option(help="submissions, codecs, datasets or tasks, where several have NAME.")] = "",
+    quiet: Quiet = False,
+) -> None:
+    """Check a plug-in against the rules of its kind; exit code 1 when it breaks one."""
+    from bench.conformance import report
+
+    _hush(quiet)
+    results = report.check(name, kind)
+    typer.echo(report.terminal(name, results))
+    if not report.passed(results):
+        raise typer.Exit(1)
+
+
 @app.command("list")
 def list_(
     kind: Annotated[Kind | None, typer.Argument(help="What to list; default: everything.")] = None,

@@ -1,0 +1,89 @@
+"""A submission fitted on the toy, with every call watched and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from bench import checked, registry
+from bench.calibration.lab import fit_context
+from bench.conformance.rule import CALLS, Guard, NotApplicable, fields_of
+from bench.conformance.toy import utterances
+from bench.contract import CAPABILITIES, Submission
+
+DIM, FRAMES = 4, 20
+CUT = 9
+"""Frames from CUT on are changed."""
+Call = Callable[[Tensor, torch.Generator], Tensor]
+
+
+class Subject:
+    """A submission, fitted on the toy.
+
+    Args:
+        build: called as a card's plug-in is.
+
+    Raises:
+        BenchError: it cannot be built or fitted.
+    """
+
+    def __init__(self, who: str, build: Callable[[], Submission]) -> None:
+        self.who, self._build = who, build
+        self.guard = Guard()
+        self.state = self.fitted(DIM)
+        self.model = self.loaded(self.state, DIM)
+        self.x = torch.stack([u.x for u in utterances(DIM, "test", 6, FRAMES) if len(u.x) == FRAMES])
+
+    def _built(self) -> Submission:
+        made = registry.made("submissions", self.who, self._build)
+        watched: Submission = self.guard.around(made, CALLS)
+        return watched
+
+    def fitted(self, dim: int) -> dict[str, Tensor]:
+        """The state after a fit on the toy of that dimension."""
+        submission = self._built()
+        train, valid = utterances(dim, "train", 24, FRAMES), utterances(dim, "valid", 6, FRAMES)
+        registry.calling(self.who, submission.fit, train, valid, fit_context(dim))
+        return checked.tensors(self.who, registry.calling(self.who, submission.state))
+
+    def become(self, state: dict[str, Tensor], dim: int, device: str = "cpu") -> Submission:
+        """A fresh submission that has become the one of `state`."""
+        submission = self._built()
+        info = fit_context(dim).codec
+        registry.calling(self.who, submission.load_state, state, info, torch.device(device))
+        return submission
+
+    def loaded(self, state: dict[str, Tensor], dim: int, device: str = "cpu") -> checked.Checked:
+        """The same; what it returns is checked."""
+        return checked.Checked(self.become(state, dim, device), self.who)
+
+    def calls(self, model: checked.Checked | None = None) -> dict[str, Call]:
+        """Everything it offers that answers frame by frame, teacher-forced: x (B, T, D) → (B, T, …)."""
+        own = {name: getattr(model or self.model, name, None) for name in CAPABILITIES}
+        out: dict[str, Call] = {}
+        if represent := own["represent"]:
+            out["represent"] = represent
+        if log_prob := own["log_prob"]:
+            out["log_prob"] = lambda x, generator: log_prob(x, x, generator)
+        if innovation := own["innovation"]:
+            out["innovation"] = lambda x, generator: fields_of(innovation(x, generator))
+        if reconstruct := own["reconstruct"]:
+            out["reconstruct posterior"] = lambda x, generator: reconstruct(x, "posterior", generator)
+            out["reconstruct prior"] = lambda x, generator: reconstruct(x, "prior", generator)
+        return out
+
+    def needed(self, name: str) -> Callable[..., Tensor]:
+        """The capability of that name, or NotApplicable."""
+        method: Callable[..., Tensor] | None = getattr(self.model, name, None)
+        if method is None:
+            raise NotApplicable(f"it does not offer {name}")
+        return method
+
+    @property
+    def later(self) -> Tensor:
+        """x with other frames from CUT on."""
+        other = self.x.clone()
+        other[:, CUT:] = other[:, CUT:].flip(0) * 1.5 + 2.0
+        return other

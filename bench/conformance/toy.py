@@ -1,0 +1,130 @@
+"""What plug-ins are tried on: correlated AR(1) latents, a closed-form model of them, and a dataset of noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.calibration.lab import HOP
+from bench.contract import (
+    CodecInfo,
+    FitContext,
+    InnovationRate,
+    LatentUtterance,
+    Likelihood,
+    Source,
+    Split,
+    Utterance,
+)
+from bench.metrics.gaussian import LinearGaussian, log_normal
+from bench.seeding import derive_seed, generator
+
+MEMORY = 0.8
+"""x_t's correlation with x_{t−1}."""
+
+
+def utterances(dim: int, split: Split, count: int, frames: int) -> list[LatentUtterance]:
+    """AR(1) latents with a mean, scales of 1 to 3 and correlated dimensions; a third of them are shorter."""
+    rng = generator(0, "toy", dim, split)
+    mixing = torch.eye(dim) * torch.linspace(1.0, 3.0, dim) + 0.5 * torch.tril(torch.ones(dim, dim), -1)
+    x = [torch.randn(count, dim, generator=rng)]
+    for _ in range(frames - 1):
+        x.append(MEMORY * x[-1] + math.sqrt(1 - MEMORY**2) * torch.randn(count, dim, generator=rng))
+    every = torch.stack(x, 1) @ mixing.T + 1.0
+    lengths = [frames - frames // 4 if i % 3 == 2 else frames for i in range(count)]
+    return [
+        LatentUtterance(f"{split}-{i:03d}", f"speaker{i % 2}", one[:n].clone())
+        for i, (one, n) in enumerate(zip(every, lengths, strict=True))
+    ]
+
+
+class ToyModel:
+    """x_t ~ N(A x_{t−1} + b, diag σ²) by ridge regression, with every capability of the contract."""
+
+    likelihood: ClassVar[Likelihood] = "exact"
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Tensor] = {}
+
+    def fit(self, train: Sequence[LatentUtterance], valid: Sequence[LatentUtterance], context: FitContext) -> None:
+        del valid, context
+        past, now = torch.cat([u.x[:-1] for u in train]), torch.cat([u.x[1:] for u in train])
+        fitted = LinearGaussian(past, now)
+        step = (fitted.weights / fitted.c_scale[:, None]).float()
+        spread = (now - past @ step).std(0)
+        bias = (now - past @ step).mean(0)
+        self.tensors = {"step": step, "bias": bias, "spread": spread, "mean": now.mean(0), "wide": now.std(0)}
+
+    def state(self) -> dict[str, Tensor]:
+        return dict(self.tensors)
+
+    def load_state(self, state: Mapping[str, Tensor], codec: CodecInfo, device: torch.device) -> None:
+        del codec
+        self.tensors = {name: tensor.to(device) for name, tensor in state.items()}
+
+    def represent(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        del generator
+        return x
+
+    def log_prob(self, context: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
+        del generator
+        return log_normal(target, *self._next(context))
+
+    def rollout(
+        self, prompt: Tensor, frames: int, draws: int, generator: torch.Generator, mean: bool = False
+    ) -> Tensor:
+        x, out, own = prompt[:, None, -1].expand(-1, draws, -1), [], self.tensors
+        for _ in range(frames):
+            x = x @ own["step"] + own["bias"]
+            x = x if mean else x + own["spread"] * torch.randn(x.shape, generator=generator).to(x)
+            out.append(x)
+        return torch.stack(out, 2)
+
+    def innovation(self, x: Tensor, generator: torch.Generator) -> InnovationRate:
+        del generator
+        center, spread = self._next(x)
+        rate = 0.5 * ((x - center) / spread).square()
+        return InnovationRate(rate.sum(-1), x.new_zeros(x.shape[:2]), rate)
+
+    def reconstruct(self, x: Tensor, source: Source, generator: torch.Generator) -> Tensor:
+        if source == "posterior":
+            return x
+        center, spread = self._next(x)
+        return center + spread * torch.randn(x.shape, generator=generator).to(x)
+
+    def generate(self, frames: int, draws: int, generator: torch.Generator) -> Tensor:
+        own = self.tensors
+        first = own["mean"] + own["wide"] * torch.randn(draws, 1, len(own["mean"]), generator=generator).to(own["mean"])
+        return self.rollout(first, frames, 1, generator)[:, 0]
+
+    def _next(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each frame given the one before it; of the first, the marginal's."""
+        own = self.tensors
+        later = context[:, :-1] @ own["step"] + own["bias"]
+        mean = torch.cat([own["mean"].expand(len(context), 1, -1), later], 1)
+        spread = torch.cat([own["wide"].expand(len(context), 1, -1), own["spread"].expand_as(later)], 1)
+        return mean, spread
+
+
+class ToyDataset:
+    """Noise in the place of the recordings that toy latents would come from; no transcripts."""
+
+    name, digest, grammar, speakers_known = "toy", "toy", None, True
+    refused: ClassVar[Mapping[str, str]] = {}
+    converted: ClassVar[Mapping[str, int]] = {}
+
+    def __init__(self, splits: Mapping[Split, Sequence[LatentUtterance]]) -> None:
+        self._splits = splits
+
+    def utterances(self, split: Split) -> Sequence[Utterance]:
+        return [Utterance(u.id, u.speaker, split) for u in self._splits[split]]
+
+    def audio(self, utterance: Utterance, sample_rate: int) -> Any:
+        frames = next(len(u.x) for u in self._splits[utterance.split] if u.id == utterance.id)
+        rng = np.random.default_rng(derive_seed(0, utterance.id))
+        return rng.uniform(-0.1, 0.1, frames * HOP * sample_rate // 16_000).astype(np.float32)

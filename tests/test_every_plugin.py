@@ -1,0 +1,21 @@
+"""Every installed card, codec, dataset and task keeps the rules of its kind."""
+
+import pytest
+
+from bench import registry
+from bench.conformance import report
+from bench.errors import DataError
+
+INSTALLED = [
+    *(("submissions", name) for name in sorted(registry.submission_files())),
+    *((kind, name) for kind in ("codecs", "datasets", "tasks") for name in sorted(registry.names(kind))),
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), INSTALLED)
+def test_every_installed_plugin_keeps_the_rules(one_thread: None, kind: str, name: str) -> None:
+    try:
+        results = report.check(name, kind)
+    except DataError as needs:  # a folder of audio, or weights, that nobody has given
+        pytest.skip(str(needs))
+    assert report.passed(results), report.terminal(name, results)
