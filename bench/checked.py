@@ -105,6 +105,7 @@ _EXPECTED: Mapping[str, Callable[..., Expected]] = {
     "rollout": _rollout,
     "innovation": _innovation,
     "reconstruct": _reconstruct,
+    "reconstruct_from": _reconstruct,
     "generate": _generate,
 }
 

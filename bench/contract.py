@@ -266,6 +266,18 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
+class ReconstructsFrom(Protocol):
+    """Gives x back with its predictable state replaced by another, so that what the state carries can be told."""
+
+    def reconstruct_from(self, x: Tensor, states: Tensor, generator: torch.Generator) -> Tensor:
+        """Latents (B, T, D) → latents (B, T, D), the innovation from the posterior given x and `states`.
+
+        `states` (B, T, Dz) are what `represent` gave, of this or of another utterance.
+        """
+        ...
+
+
+@runtime_checkable
 class Generates(Protocol):
     """Makes latents from nothing."""
 
@@ -280,6 +292,7 @@ CAPABILITIES: dict[str, type] = {
     "rollout": CanRollout,
     "innovation": HasInnovation,
     "reconstruct": Reconstructs,
+    "reconstruct_from": ReconstructsFrom,
     "generate": Generates,
 }
 """The names that a task card's `needs` may use."""

@@ -5,9 +5,14 @@ import math
 import pytest
 import torch
 
+from bench.calibration.var1 import VAR1
 from bench.contract import InnovationRate as Rate
+from bench.contract import Skipped
+from bench.errors import PluginError
 from bench.metrics.gaussian import kl_diagonal
-from tasks.innovation_rate import InnovationRate
+from bench.stats import Interval
+from tasks.innovation_rate import Config, InnovationRate, alarms
+from tasks.selftests.innovation_rate import OptimalChannel
 from tests.lab import LabCodec, LabContext, ar1, estimates
 
 DIM, KEEP = 4, 0.6
@@ -44,15 +49,15 @@ class Wasted(Channel):
     worth = False
 
 
-def scored(submission):
-    data = {"train": ar1(0.0, DIM, 400, 40, 0), "test": ar1(0.0, DIM, 600, 40, 1)}
+def scored(submission, utterances=20):
+    data = {"train": ar1(0.0, DIM, 400, 40, 0), "test": ar1(0.0, DIM, utterances, 40, 1)}
     context = LabContext(InnovationRate.card, data, LabCodec(DIM))
     return estimates(InnovationRate().score(submission, context), data["test"]), context.notes
 
 
 @pytest.fixture(scope="module")
 def channel():
-    return scored(Channel())
+    return scored(Channel(), utterances=150)
 
 
 def test_the_rate_is_that_of_the_gaussian_channel(channel) -> None:
@@ -60,7 +65,7 @@ def test_the_rate_is_that_of_the_gaussian_channel(channel) -> None:
     assert result["rate_rec"].value == pytest.approx(-math.log(1 - KEEP), abs=0.02)
     assert result["rate_dyn"].value == pytest.approx(0.25)
     assert result["rate"].value == pytest.approx(result["rate_rec"].value + 0.25)
-    assert notes["active_dims"] == 2 and notes["kl_rec_by_dim_nats"][2] == 0.0
+    assert notes["active_dims"] == 2 == result["active_dims"].value and notes["kl_rec_by_dim_nats"][2] == 0.0
 
 
 def test_distortions_are_those_of_the_channel(channel) -> None:
@@ -76,3 +81,70 @@ def test_wasted_bits_buy_nothing() -> None:
     result, _ = scored(Wasted())
     assert result["rate_rec"].value > 0.9
     assert result["usefulness_mse"].value == 0.0 and result["usefulness_mel"].value == 0.0
+
+
+A, FRAMES, LEVEL = 0.8, 60, 0.1
+
+
+def predictive(utterances=10, **how):
+    data = {"train": ar1(A, DIM, 200, FRAMES, 0), "test": ar1(A, DIM, utterances, FRAMES, 1)}
+    context = LabContext(InnovationRate.card, data, LabCodec(DIM))
+    submission = OptimalChannel(VAR1.isotropic(A, DIM), LEVEL, **how)
+    return estimates(InnovationRate().score(submission, context), data["test"]), context.notes
+
+
+@pytest.fixture(scope="module")
+def optimal():
+    return predictive(utterances=60)
+
+
+def test_the_rate_of_an_optimal_channel_is_the_rate_distortion_function(optimal) -> None:
+    """½ ln (1 − a²) / θ a dimension at an error of θ; the first frame, without a past, pays ½ ln 1 / θ."""
+    first = -0.5 * math.log(1 - A * A) / FRAMES
+    assert optimal[0]["rate"].value == pytest.approx(DIM * (0.5 * math.log((1 - A * A) / LEVEL) + first), rel=0.02)
+    assert optimal[0]["posterior_mse"].value == pytest.approx(LEVEL, rel=0.03)
+    assert optimal[1]["alarms"] == []
+
+
+def test_another_utterances_state_costs_what_the_innovation_does_not_make_good(optimal) -> None:
+    """z_dyn = a x_{t−1} is replaced by an independent copy, 2 a² apart, of which z_rec sends all but θ / (1 − a²)."""
+    found = optimal[0]["state_shuffle_mse"]
+    truth = 2 * A * A * (LEVEL / (1 - A * A)) ** 2 * (FRAMES - 1) / FRAMES
+    assert found.value == pytest.approx(truth, abs=0.75 * (found.high - found.low)) and found.low > 0.5 * truth
+    assert optimal[0]["state_shuffle_mel"].low > 0
+
+
+def test_each_failure_is_called_by_its_name() -> None:
+    assert predictive(worth=False)[1]["alarms"] == ["spent on noise"]
+    assert predictive(paid=False)[1]["alarms"] == ["unpaid"]
+    assert predictive(worth=False, paid=False)[1]["alarms"] == ["collapsed"]
+    assert predictive(state=False)[1]["alarms"] == ["state ignored"]
+
+
+def test_alarms_look_at_intervals_and_at_least_amounts() -> None:
+    at = lambda value, half: Interval(value, value - half, value + half, "utterances", 9, half / 2)  # noqa: E731
+    found = {"rate": at(2.0, 0.1), "usefulness_mse": at(0.1, 0.2), "state_shuffle_mse": at(0.002, 0.001)}
+    assert alarms(found, Config()) == ["spent on noise", "state ignored"]
+    assert alarms({**found, "usefulness_mse": at(0.1, 0.05), "state_shuffle_mse": at(0.1, 0.05)}, Config()) == []
+
+
+def test_without_the_capability_the_state_columns_say_what_they_need() -> None:
+    data = {"train": ar1(0.0, DIM, 20, 40, 0), "test": ar1(0.0, DIM, 5, 40, 1)}
+    scores = InnovationRate().score(Channel(), LabContext(InnovationRate.card, data, LabCodec(DIM)))
+    reasons = {s.column: s.reason for s in scores if isinstance(s, Skipped)}
+    assert {s.column for s in scores} == {c.name for c in InnovationRate.card.columns}
+    assert set(reasons) == {"state_shuffle_mse", "state_shuffle_mel"}
+    assert all(reason == "needs represent" for reason in reasons.values())
+
+
+class Clamped(Channel):
+    """Reports at least 3 nats: free bits."""
+
+    def innovation(self, x, generator):
+        raw = super().innovation(x, generator)
+        return Rate(raw.kl_rec.clamp(min=3.0), raw.kl_dyn, raw.kl_rec_by_dim)
+
+
+def test_a_clamped_rate_is_refused() -> None:
+    with pytest.raises(PluginError, match="raw sum of kl_rec_by_dim, got 3"):
+        scored(Clamped())
