@@ -14,17 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from baselines.layers import masked_mean, train
-from baselines.rssm_network import Mode, Network, Sizes
+from baselines.rssm_network import Mode, Network, Observation, Sizes
 from bench.config import parameters
 from bench.contract import CodecInfo, FitContext, InnovationRate, LatentUtterance, Likelihood, Source
 from bench.errors import CardError
-from bench.fitting import FitConfig
+from bench.fitting import FitConfig, initialised
 from bench.metrics.gaussian import kl_diagonal, log_normal
 
 
@@ -58,6 +58,7 @@ class Config:
     mode: Mode = "strict"
     importance_samples: int = 8
     sizes: Sizes = field(default_factory=Sizes)
+    observation: Observation = field(default_factory=Observation)
     recipe: Recipe = field(default_factory=Recipe)
     fit: FitConfig = field(default_factory=FitConfig)
 
@@ -69,16 +70,18 @@ class RSSM:
         self.config = parameters(Config, values, "rssm")
         if self.config.mode == "note" and self.config.recipe.lambda_ != 1.0:
             raise CardError("rssm: parameter recipe.lambda_: note mode charges the whole KL of z_dyn; it must be 1.0")
+        if self.config.mode == "strict" and not self.config.sizes.normalised and self.config.recipe.lambda_ > 0:
+            raise CardError("rssm: parameter recipe.lambda_: a state that is not normalised shrinks; it must be 0.0")
         self.likelihood: Likelihood = "bound" if self.config.mode == "strict" else "joint bound"
         self.network: Network
 
     def fit(
         self, train_set: Sequence[LatentUtterance], valid_set: Sequence[LatentUtterance], context: FitContext
     ) -> None:
-        """Minimise the loss above, early-stopped on the validation bound."""
+        """Minimise the loss above, early-stopped on validation: the β-weighted bound, nothing clamped or added."""
 
         def prepare(network: Network, frames: Tensor) -> None:
-            network.white.set_from(frames)
+            network.set_units(frames)
 
         def held_out(network: Network, x: Tensor, mask: Tensor) -> Tensor:
             u = network.white(x)
@@ -87,7 +90,9 @@ class RSSM:
             z = self._draw(q.mean, q.scale, same, False)
             noise = torch.randn(*u.shape[:-1], self.config.sizes.innovation, generator=same).to(u)
             log_p, kl = network.frame_terms(u, z, noise)
-            return ((kl.sum(-1) + self._kl_dyn(network, q, z) - log_p) * mask).sum()
+            # weighted by β: the bound itself would keep a step of the warm-up, where β is still near one
+            rate = kl.sum(-1) + self._kl_dyn(network, q, z)
+            return ((self.config.recipe.beta * rate - log_p) * mask).sum()
 
         self.network, self.report = train(
             lambda: self._network(context.codec.dim),
@@ -105,7 +110,8 @@ class RSSM:
         return {k: v.detach().cpu() for k, v in self.network.state_dict().items()}
 
     def load_state(self, state: Mapping[str, Tensor], codec: CodecInfo, device: torch.device) -> None:
-        self.network = self._network(codec.dim)
+        # built under a seed of its own: new weights would move the global generator
+        self.network = cast(Network, initialised(lambda: self._network(codec.dim), 0))
         self.network.load_state_dict(dict(state))
         self.network.to(device).eval()
 
@@ -169,6 +175,26 @@ class RSSM:
         return network.white.invert(network.reconstruct(z, self._draw(rec.mean, rec.scale, generator, False)))
 
     @torch.no_grad()
+    def reconstruct_from(self, x: Tensor, states: Tensor, generator: torch.Generator) -> Tensor:
+        """g(z_dyn, z_rec) with z_dyn given and z_rec from its posterior, given x and that z_dyn.
+
+        With `states = represent(x)` it has the law of `reconstruct(x, "posterior")`; with states of other
+        frames or utterances it tells what the reconstructor takes from z_dyn.
+
+        Args:
+            x: latents (B, T, D).
+            states: (B, T, Dz), aligned as `represent` gives them; in strict mode frame t is decoded with the state
+                of t − 1, frame 0 with the start state.
+        """
+        network = self.network
+        u = network.white(x)
+        if self.config.mode == "strict":
+            start = network.exposed(network.encoder.initial(len(x)))
+            states = torch.cat([start[:, None], states[:, :-1]], 1)
+        rec = network.posterior(u, states)
+        return network.white.invert(network.reconstruct(states, self._draw(rec.mean, rec.scale, generator, False)))
+
+    @torch.no_grad()
     def innovation(self, x: Tensor, generator: torch.Generator) -> InnovationRate:
         """Raw KL of z_rec, and of z_dyn in note mode."""
         network = self.network
@@ -181,7 +207,8 @@ class RSSM:
     # --- inside --------------------------------------------------------------------------------------------
 
     def _network(self, dim: int) -> Network:
-        return Network(dim, self.config.sizes, self.config.mode, self.config.recipe.horizons)
+        config = self.config
+        return Network(dim, config.sizes, config.mode, config.recipe.horizons, config.observation)
 
     def _kl_dyn(self, network: Network, q: Any, z: Tensor) -> Tensor:
         if self.config.mode == "strict":
@@ -216,14 +243,18 @@ class RSSM:
         beta = recipe.beta * min(1.0, (step + 1) / max(1.0, recipe.warmup * self.config.fit.steps))
         log_p, kl = network.frame_terms(u, z)
         total = -log_p + beta * kl.sum(-1).clamp(min=recipe.free_nats)
-        if self.config.mode == "strict":
-            total = total - recipe.lambda_ * network.dynamics_prior(z).log_prob(z)
-        else:
+        if self.config.mode == "note":
             total = total + beta * self._kl_dyn(network, q, z)
+        elif recipe.lambda_ > 0:
+            total = total - recipe.lambda_ * network.dynamics_prior(z).log_prob(z)
         loss = masked_mean(total, mask)
-        loss = loss + recipe.prior_weight * self._prior_term(network, u, z, mask)
-        loss = loss + recipe.horizon_weight * self._horizon_term(network, u, z, mask)
-        return loss + recipe.rollout_weight * self._rollout_term(network, u, z, mask, step)
+        if recipe.prior_weight > 0:
+            loss = loss + recipe.prior_weight * self._prior_term(network, u, z, mask)
+        if recipe.horizon_weight > 0:
+            loss = loss + recipe.horizon_weight * self._horizon_term(network, u, z, mask)
+        if recipe.rollout_weight > 0:
+            loss = loss + recipe.rollout_weight * self._rollout_term(network, u, z, mask, step)
+        return loss
 
     def _prior_term(self, network: Network, u: Tensor, z: Tensor, mask: Tensor) -> Tensor:
         """Decode from prior samples, under their own scale so that σ_x keeps its meaning."""
@@ -247,7 +278,7 @@ class RSSM:
         recipe = self.config.recipe
         grown = 1 + int((recipe.rollout_frames - 1) * (step + 1) / self.config.fit.steps)
         frames = min(grown, u.shape[1] - 2)
-        if frames < 1 or recipe.rollout_weight == 0.0:
+        if frames < 1:
             return u.new_zeros(())
         anchor = int(torch.randint(1, u.shape[1] - frames, ()))
         strict = self.config.mode == "strict"

@@ -2,8 +2,8 @@
 
 State encoder, innovation posterior, innovation prior, reconstructor and dynamics, in two modes:
 
-* *strict*: z_dyn,t is a deterministic, layer-normalised function of x_<t, so that x_t can only come through
-  the innovation channel and its KL. Generation feeds back samples of x.
+* *strict*: z_dyn,t is a deterministic function of x_<t, layer-normalised by default, so that x_t can only come
+  through the innovation channel and its KL. Generation feeds back samples of x.
 * *note*: z_dyn,t sees x_≤t, is noisy, and pays KL(N(e(x_≤t), σ²) ‖ p_ω(· | z_dyn,<t)). Generation rolls the
   dynamics; the innovation of all frames is then drawn in parallel.
 
@@ -14,10 +14,12 @@ References:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,12 +33,25 @@ MIN_SCALE = 0.05
 
 @dataclass(frozen=True)
 class Sizes:
-    """Widths. `state` is dim(z_dyn), `innovation` dim(z_rec)."""
+    """Widths. `state` is dim(z_dyn), `innovation` dim(z_rec); `normalised` layer-normalises the strict state."""
 
     width: int = 256
     state: int = 64
     innovation: int = 32
     dropout: float = 0.1
+    normalised: bool = True
+
+
+@dataclass(frozen=True)
+class Observation:
+    """p(x | z_dyn, z_rec) = N(g(z_dyn, z_rec), σ_x²), isotropic in the coordinates u that the network works in.
+
+    `units` says which: "whitened", or "latent", x less its mean over one scale for all dimensions, where σ_x²
+    is a variance of x. `sigma` fixes σ_x, in whitened units or in those of x; None: learned.
+    """
+
+    units: Literal["whitened", "latent"] = "whitened"
+    sigma: Annotated[float, Field(gt=0)] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,9 +77,9 @@ def _normal(raw: Tensor) -> Normal:
 class Network(nn.Module):
     """The five components and their densities."""
 
-    def __init__(self, dim: int, sizes: Sizes, mode: Mode, horizons: tuple[int, ...]) -> None:
+    def __init__(self, dim: int, sizes: Sizes, mode: Mode, horizons: tuple[int, ...], observation: Observation) -> None:
         super().__init__()
-        self.mode = mode
+        self.mode, self.normalised, self.observation = mode, sizes.normalised, observation
         width, state, innovation = sizes.width, sizes.state, sizes.innovation
         self.white = Whitening(dim)
         self.encoder = Recurrence(dim, width, sizes.dropout)
@@ -73,21 +88,43 @@ class Network(nn.Module):
         self.posterior_net = mlp(dim + state, width, 2 * innovation, sizes.dropout)
         self.prior_net = mlp(state, width, 2 * innovation, sizes.dropout)
         self.reconstructor = mlp(state + innovation, width, dim, sizes.dropout)
-        self.log_sigma_x = nn.Parameter(torch.tensor(-0.5))
+        self.log_sigma_x = nn.Parameter(torch.tensor(-0.5), requires_grad=observation.sigma is None)
         self.log_sigma_prior = nn.Parameter(torch.tensor(0.0))
         self.dynamics = Recurrence(state, width, sizes.dropout)
         self.dynamics_head = nn.Linear(width, 2 * state)
         self.futures = nn.ModuleList(nn.Linear(state, dim) for _ in horizons)
 
+    @torch.no_grad()
+    def set_units(self, frames: Tensor) -> None:
+        """Fix the coordinates u from training frames (n, D), and σ_x where it is given."""
+        unit = 1.0
+        if self.observation.units == "whitened":
+            self.white.set_from(frames)
+        else:
+            shift = frames.double().mean(0)
+            unit = float((frames.double() - shift).square().mean().sqrt().clamp(min=1e-9))
+            self.white.shift.copy_(shift)
+            self.white.matrix.copy_(torch.eye(len(shift)) / unit)
+            self.white.inverse.copy_(torch.eye(len(shift)) * unit)
+        if self.observation.sigma is not None:
+            self.log_sigma_x.fill_(math.log(self.observation.sigma / unit))
+
     @property
     def sigma_x(self) -> Tensor:
-        """Standard deviation of p(x | z_dyn, z_rec), in whitened units."""
-        return self.log_sigma_x.exp().clamp(min=MIN_SCALE)
+        """Standard deviation of p(u | z_dyn, z_rec)."""
+        sigma = self.log_sigma_x.exp()
+        return sigma.clamp(min=MIN_SCALE) if self.observation.sigma is None else sigma
+
+    @torch.no_grad()
+    def noise_covariance(self) -> Tensor:
+        """Covariance (D, D) of p(x | z_dyn, z_rec), in units of x²."""
+        return self.sigma_x.square() * self.white.inverse @ self.white.inverse.T
 
     def exposed(self, hidden: Tensor) -> Tensor:
         """Encoder states → the mean of z_dyn; strict states are normalised so that shrinking gains nothing."""
         state = cast(Tensor, self.to_state(hidden))
-        return F.layer_norm(state, state.shape[-1:]) if self.mode == "strict" else state
+        strict = self.mode == "strict" and self.normalised
+        return F.layer_norm(state, state.shape[-1:]) if strict else state
 
     def state_posterior(self, mean: Tensor) -> Normal:
         """q(z_dyn): in strict mode deterministic, with a scale of zero."""

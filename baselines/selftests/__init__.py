@@ -1,0 +1,1 @@
+"""What each family must recover on calibration processes, one file a family."""
