@@ -1,167 +1,126 @@
-"""The fixed probe: a multi-horizon mixture-density network on a submission's states, and its null-context twin.
+"""Mixture-density heads: features to a mixture over the whitened target, in four kinds of covariance.
 
-One GRU trunk reads the states z_≤t; one head per horizon gives a density of the codec's latent x_{t+k}, in
-whitened units. The twin has the same heads on a learned constant in place of the trunk, so that NLL[twin] −
-NLL[probe] is what the states say about the future, as far as this model class can read it. A weak probe
-underestimates the gain; a twin that underfits the marginal overestimates it.
+* `semi_tied` (the default): diagonal components after one learned unit lower-triangular map that all share; one
+  component is then any full-covariance Gaussian, at the price of one matrix product.
+* `diagonal`: the same without the map. Its gain depends on the coordinates of x: see `docs/design/0003-probe.md`.
+* `low_rank`: diag(s²) + V Vᵀ for each component, V of `rank` columns.
+* `full`: a precision factor L for each component, z = L (u − m), lower triangular.
+
+Scales never fall below `MIN_SCALE` standard deviations of the whitened data: the σ-floor is tied to the data, and
+the same for the probe and its twin. With `df` > 0 every component is a multivariate Student-t of that many degrees
+of freedom on the same Mahalanobis distance, for latents with spikes.
 
 References:
-    Bishop 1994 (mixture density networks); Gales 1999 (semi-tied covariances).
+    Bishop 1994 (mixture density networks); Gales 1999 (semi-tied covariances); Peel and McLachlan 2000, "Robust
+    mixture modelling using the t distribution", Statistics and Computing 10.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, cast
+import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from bench.contract import LatentUtterance
-from bench.fitting import FitConfig, FitReport, Frames, NoCheckpoint, fit, initialised
-from bench.metrics.mixture import MixtureHead, Whitening
+from bench.metrics.mixture import MIN_SCALE
 
-
-@dataclass(frozen=True)
-class ProbeConfig:
-    """The budget that a suite fixes for every row."""
-
-    width: int = 128
-    components: int = 8
-    dropout: float = 0.1
-    fit: FitConfig = field(default_factory=FitConfig)
+Covariance = Literal["diagonal", "low_rank", "full", "semi_tied"]
 
 
-class Probe(nn.Module):
-    """States (B, T, Dz) → log-density of whitened x at each horizon.
+class MixtureDensity(nn.Module):
+    """Features (n, H) → log-density of u (n, D) under a mixture.
 
     Args:
-        states: dim of the states; 0 makes the null-context twin.
-        dim: D of the target.
-        horizons: frames ahead, one head each.
+        features: H.
+        dim: D.
+        components: K.
+        covariance: see the module.
+        rank: columns of V, for `low_rank`.
+        df: degrees of freedom of Student-t components; 0: Gaussian ones.
     """
 
-    def __init__(self, states: int, dim: int, horizons: Sequence[int], config: ProbeConfig) -> None:
+    def __init__(
+        self, features: int, dim: int, components: int, covariance: Covariance, rank: int = 2, df: float = 0.0
+    ) -> None:
         super().__init__()
-        self.horizons = tuple(horizons)
-        self.twin = states == 0
-        self.register_buffer("shift", torch.zeros(states))
-        self.register_buffer("scale", torch.ones(states))
-        if self.twin:
-            self.constant = nn.Parameter(torch.randn(config.width))
-        else:
-            self.project = nn.Linear(states, config.width)
-            self.gru = nn.GRU(config.width, config.width, batch_first=True)
-        self.dropout = nn.Dropout(config.dropout)
-        self.features = nn.ModuleList(nn.Linear(config.width, config.width) for _ in horizons)
-        self.heads = nn.ModuleList(MixtureHead(config.width, dim, config.components) for _ in horizons)
+        self.dim, self.components, self.covariance, self.df = dim, components, covariance, df
+        self.rank = min(rank, dim)
+        self.project = nn.Linear(features, components * (1 + 2 * dim))
+        # with one component the density starts at the closed form that it is put upon
+        nn.init.normal_(self.project.weight, std=0.1 / math.sqrt(features))
+        nn.init.zeros_(self.project.bias)
+        # a component near every mode of white data in few dimensions, near one Gaussian in many
+        spread = torch.randn(components, dim) * math.sqrt(3 / dim)
+        self.spread = nn.Parameter(spread - spread.mean(0))
+        if covariance == "semi_tied":
+            self.triangle = nn.Parameter(torch.zeros(dim, dim))
+        elif covariance != "diagonal":
+            extra = dim * self.rank if covariance == "low_rank" else dim * (dim - 1) // 2
+            self.shape = nn.Linear(features, components * extra)
+            # a little off zero: at V = 0 its gradient vanishes
+            nn.init.normal_(self.shape.weight, std=0.01)
+            nn.init.normal_(self.shape.bias, std=0.1 if covariance == "low_rank" else 0.0)
 
-    def standardise(self, states: Tensor) -> None:
-        """Set input mean and scale from training states (n, Dz); a constant dimension stays constant."""
-        self.shift.copy_(states.mean(0))
-        spread = states.std(0)
-        self.scale.copy_(torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
+    def log_prob(self, features: Tensor, u: Tensor) -> Tensor:
+        """log p(u | features): (n, H), (n, D) → (n,) nats."""
+        if self.covariance == "semi_tied":
+            u = u @ self._unit(self.triangle.tril(-1)).T
+        logits, means, scales = self._weighted(features)
+        distance, log_det = self._mahalanobis(features, u.unsqueeze(-2) - means, scales)
+        return torch.logsumexp(F.log_softmax(logits, -1) + log_kernel(distance, self.dim, self.df) - log_det, -1)
 
-    def trunk(self, z: Tensor) -> Tensor:
-        """Summary of z_≤t at every t: (B, T, width)."""
-        if self.twin:
-            return self.constant.expand(*z.shape[:2], -1)
-        out, _ = self.gru(self.project((z - self.shift) / self.scale))
-        return cast(Tensor, self.dropout(out))
+    def mean(self, features: Tensor) -> Tensor:
+        """E[u | features]: (n, H) → (n, D)."""
+        logits, means, _ = self._weighted(features)
+        mean = (F.softmax(logits, -1).unsqueeze(-1) * means).sum(-2)
+        if self.covariance != "semi_tied":
+            return mean
+        shear = self._unit(self.triangle.tril(-1))
+        return torch.linalg.solve_triangular(shear, mean.T, upper=False, unitriangular=True).T
 
-    def log_prob(self, z: Tensor, u: Tensor, mask: Tensor) -> list[Tensor]:
-        """log p(u_{t+k} | z_≤t) at the real targets alone.
+    def _weighted(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        k, d = self.components, self.dim
+        logits, means, scales = self.project(features).split((k, k * d, k * d), dim=-1)
+        means = means.unflatten(-1, (k, d)) + self.spread
+        return logits, means, MIN_SCALE + F.softplus(scales.unflatten(-1, (k, d)) + 0.5)
 
-        Args:
-            z: (B, T, Dz).
-            u: (B, T, D).
-            mask: (B, T), which frames are real.
+    def _mahalanobis(self, features: Tensor, centred: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared distance and ½ log |Σ| of each component: (n, K) both; centred and scales (n, K, D)."""
+        if self.covariance == "low_rank":
+            return self._woodbury(features, centred / scales, scales)
+        if self.covariance == "full":
+            below = self.shape(features).unflatten(-1, (self.components, -1))
+            rows, columns = torch.tril_indices(self.dim, self.dim, -1, device=below.device)
+            lower = below.new_zeros(*below.shape[:-1], self.dim, self.dim)
+            lower[..., rows, columns] = below
+            centred = centred + (lower @ centred.unsqueeze(-1)).squeeze(-1)
+        return (centred / scales).square().sum(-1), scales.log().sum(-1)
 
-        Returns:
-            For each horizon k the values (n_k,) where `mask` holds at t + k, row by row.
-        """
-        summary = self.trunk(z)
-        out = []
-        for k, feature, head in zip(self.horizons, self.features, self.heads, strict=True):
-            reach = max(0, u.shape[1] - k)
-            inside = mask[:, u.shape[1] - reach :]
-            read = nn.functional.silu(feature(summary[:, :reach][inside]))
-            out.append(cast(MixtureHead, head).log_prob(read, u[:, u.shape[1] - reach :][inside]))
-        return out
+    def _woodbury(self, features: Tensor, z: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+        """(S + V Vᵀ)⁻¹ and its determinant by the capacitance I + Vᵀ S⁻¹ V, rank × rank."""
+        v = self.shape(features).unflatten(-1, (self.components, self.dim, self.rank)) / scales.unsqueeze(-1)
+        capacitance = self._unit(v.transpose(-1, -2) @ v)
+        factor = torch.linalg.cholesky(capacitance)
+        inner = torch.linalg.solve_triangular(factor, v.transpose(-1, -2) @ z.unsqueeze(-1), upper=False)
+        distance = z.square().sum(-1) - inner.squeeze(-1).square().sum(-1)
+        return distance, scales.log().sum(-1) + factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
-
-@dataclass(frozen=True)
-class Fitted:
-    """A probe with the whitening of its target."""
-
-    probe: Probe
-    white: Whitening
-    report: FitReport
-
-    @torch.no_grad()
-    def nll(self, z: Tensor, x: Tensor) -> list[Tensor]:
-        """NLL in nats, in the units of x, of one utterance: (T, Dz), (T, D) → per horizon (T − k)."""
-        log_det = self.white.log_det()
-        real = torch.ones(1, len(x), dtype=torch.bool, device=x.device)
-        return [-(lp + log_det).cpu() for lp in self.probe.log_prob(z[None], self.white(x)[None], real)]
+    @staticmethod
+    def _unit(matrix: Tensor) -> Tensor:
+        return matrix + torch.eye(matrix.shape[-1], device=matrix.device)
 
 
-def fit_probe(
-    states: Mapping[str, Tensor] | None,
-    train: Sequence[LatentUtterance],
-    valid: Sequence[LatentUtterance],
-    horizons: Sequence[int],
-    config: ProbeConfig,
-    seed: int,
-    device: torch.device,
-    progress: Callable[[str, int, int], None],
-    what: str,
-) -> Fitted:
-    """Fit a probe on training utterances, early-stopped on the validation ones.
+def log_kernel(distance: Tensor, dim: int, df: float) -> Tensor:
+    """Log-density at a squared Mahalanobis distance, without the −½ log |Σ|.
 
     Args:
-        states: utterance id → states (T, Dz); None fits the null-context twin.
-        horizons: frames ahead.
+        distance: (…).
+        dim: D.
+        df: degrees of freedom of a Student-t; 0: Gaussian.
     """
-    dim = train[0].x.shape[1]
-    width = 0 if states is None else next(iter(states.values())).shape[1]
-    white = Whitening(dim).set_from(torch.cat([u.x for u in train])).to(device)
-    probe = cast(Probe, initialised(lambda: Probe(width, dim, horizons, config), seed))
-    read = lambda u: torch.zeros(len(u.x), 0) if states is None else states[u.id]  # noqa: E731
-    if states is not None:
-        probe.standardise(torch.cat([states[u.id] for u in train]))
-    probe.to(device)
-    pairs = Frames([[read(u), u.x] for u in train])
-    held_out = Frames([[read(u), u.x] for u in valid])
-
-    def total(z: Tensor, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Summed NLL and count of frames, over horizons."""
-        terms = probe.log_prob(z.to(device), white(x.to(device)), mask.to(device))
-        return -torch.stack([t.sum() for t in terms]).sum(), torch.tensor(sum(len(t) for t in terms), device=device)
-
-    def loss(step: int, generator: torch.Generator) -> Tensor:
-        (z, x), mask = pairs.crops(config.fit.batch, config.fit.crop_frames, generator)
-        nll, count = total(z, x, mask)
-        return nll / count
-
-    def validate() -> float:
-        sums = torch.zeros(2)
-        for pick in torch.arange(len(valid)).split(32):
-            (z, x), mask = held_out.whole(pick, 2 * config.fit.crop_frames)
-            sums += torch.stack([part.cpu().float() for part in total(z, x, mask)])
-        return float(sums[0] / sums[1])
-
-    report = fit(probe, loss, validate, config.fit, seed, NoCheckpoint(), progress, what)
-    return Fitted(probe, white, report)
-
-
-def report_note(fitted: Fitted) -> dict[str, Any]:
-    """What a record keeps of a fit."""
-    count = sum(p.numel() for p in fitted.probe.parameters())
-    return {
-        "parameters": count,
-        "kept_step": fitted.report.kept_step,
-        "stopped_early": fitted.report.stopped_early,
-        "curve": [[step, round(train, 4), round(valid, 4)] for step, train, valid in fitted.report.curve],
-    }
+    if df == 0.0:
+        return -0.5 * distance - 0.5 * dim * math.log(2 * math.pi)
+    constant = math.lgamma(0.5 * (df + dim)) - math.lgamma(0.5 * df) - 0.5 * dim * math.log(df * math.pi)
+    return constant - 0.5 * (df + dim) * torch.log1p(distance / df)

@@ -11,14 +11,15 @@ from tasks.horizons import frames_ahead
 from tests.lab import LabCodec, LabContext, OracleAR, ar1, estimates, gain
 
 DIM = 3
-BUDGET = {"probe": {"width": 48, "components": 2, "fit": {"steps": 250, "crop_frames": 32, "batch": 64}}}
+FIT = {"steps": 60, "crop_frames": 32, "batch": 32, "lr": 3e-3, "evaluate_every": 30}
+BUDGET = {"probe": {"width": 32, "components": 1, "fit": FIT}, "linear_window": 2}
 HORIZONS = {80: 1, 160: 2, 320: 4, 640: 8}
 
 
-def splits(a: float, mixing: torch.Tensor | None = None, test: int = 500):
+def splits(a: float, mixing: torch.Tensor | None = None, test: int = 300):
     return {
-        "train": ar1(a, DIM, 800, 32, 10, mixing),
-        "valid": ar1(a, DIM, 100, 32, 11, mixing),
+        "train": ar1(a, DIM, 600, 32, 10, mixing),
+        "valid": ar1(a, DIM, 60, 32, 11, mixing),
         "test": ar1(a, DIM, test, 32, 12, mixing),
     }
 
@@ -88,6 +89,7 @@ def test_the_notes_increments_are_not_zero_for_noise(noise, ms: int) -> None:
     close(noise[0][f"increment_gain_{ms}ms"], half)
     close(noise[0][f"increment_null_{ms}ms"], half)
     close(noise[0][f"stale_gain_{ms}ms"], half if ms == 80 else 0.0)
+    close(noise[0][f"stale_null_{ms}ms"], half if ms == 80 else 0.0)
 
 
 @pytest.mark.parametrize("ms", HORIZONS)
@@ -99,6 +101,25 @@ def test_the_increments_of_ar1_have_their_closed_forms(strong, ms: int) -> None:
     known = (1 - a * a) + (1 - a) ** 2 * before
     close(strong[0][f"stale_gain_{ms}ms"], 0.5 * DIM * math.log(2 * (1 - a) / known))
     close(strong[0][f"increment_null_{ms}ms"], 0.5 * DIM * math.log(2))
+    close(strong[0][f"stale_null_{ms}ms"], 0.5 * DIM * math.log(2) if k == 1 else 0.0)
+    # gain_Δ − gain_x is the difference of two entropies, and nothing is left over
+    close(strong[0][f"increment_offset_{ms}ms"], 0.5 * DIM * math.log(2 * (1 - a**k)))
+    note = strong[2].notes["increment_offset_nats"][f"{ms}ms"]
+    assert note["gain_difference"] == pytest.approx(note["entropy_difference"], abs=1e-3)
+    assert note["of_training_covariances"] == pytest.approx(0.5 * DIM * math.log(2 * (1 - a**k)), abs=0.05)
+
+
+def test_robust_summaries_and_units_stand_beside_the_mean(strong) -> None:
+    result, _, context = strong
+    pooled, units = context.notes["pooled_nats"], context.notes["units"]
+    for ms in HORIZONS:
+        mean = result[f"gain_{ms}ms"].value
+        assert pooled[f"gain_{ms}ms"]["mean"] == pytest.approx(mean, abs=1e-4)
+        assert pooled[f"gain_{ms}ms"]["tail"] < pooled[f"gain_{ms}ms"]["median"]
+        assert units[f"gain_{ms}ms"]["bits_per_dim"] == pytest.approx(mean / math.log(2) / DIM, abs=1e-4)
+        assert result[f"catastrophic_{ms}ms"].value < 0.2
+    # the median of a gain whose law is skewed to the left lies above its mean
+    assert result["gain_median_80ms"].value > result["gain_80ms"].value
 
 
 def test_an_invertible_map_of_the_target_changes_nothing(strong) -> None:
@@ -178,5 +199,5 @@ def test_horizons_are_milliseconds_of_whole_frames() -> None:
 
 
 def test_few_draws_lower_the_bound() -> None:
-    few, _, _ = scored(OracleAR(0.8), splits(0.8), rollout={"draws": 4}, probe={"fit": {"steps": 60}})
+    few, _, _ = scored(OracleAR(0.8), splits(0.8), rollout={"draws": 4}, probe={"family": "linear"})
     assert few["own_gain_640ms"].high < gain(0.8, DIM, 8) - 0.2
