@@ -201,7 +201,8 @@ class RSSM:
         u = network.white(x)
         q = network.states(u)
         z = self._draw(q.mean, q.scale, generator, False)
-        _, kl = network.frame_terms(u, z)
+        # the KL does not depend on the draw, and none may be taken from the global generator
+        _, kl = network.frame_terms(u, z, u.new_zeros(*u.shape[:-1], self.config.sizes.innovation))
         return InnovationRate(kl.sum(-1), self._kl_dyn(network, q, z), kl)
 
     # --- inside --------------------------------------------------------------------------------------------

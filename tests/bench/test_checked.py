@@ -42,6 +42,9 @@ class Perfect:
     def reconstruct(self, x: Tensor, source: str, generator: torch.Generator) -> Tensor:
         return x
 
+    def reconstruct_from(self, x: Tensor, states: Tensor, generator: torch.Generator) -> Tensor:
+        return x
+
     def generate(self, frames: int, draws: int, generator: torch.Generator) -> Tensor:
         return torch.zeros(draws, frames, 3)
 
@@ -52,6 +55,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "rollout": (X, 6, 4, RNG),
     "innovation": (X, RNG),
     "reconstruct": (X, "prior", RNG),
+    "reconstruct_from": (X, X, RNG),
     "generate": (6, 4, RNG),
 }
 
@@ -101,6 +105,7 @@ def test_a_capability_that_is_missing_stays_missing(name: str) -> None:
         ("rollout", torch.zeros(2, 6, 4, 3), "rollout must be (2, 4, 6, 3), got (2, 6, 4, 3)"),
         ("rollout", torch.zeros(2, 4, 6, 2), "rollout must be (2, 4, 6, 3), got (2, 4, 6, 2)"),
         ("innovation", torch.zeros(2, 5), "innovation must be an InnovationRate, got Tensor"),
+        ("reconstruct_from", torch.zeros(2, 4, 3), "reconstruct_from must be (2, 5, 3), got (2, 4, 3)"),
         ("innovation", None, "innovation must be an InnovationRate, got NoneType"),
         (
             "innovation",
