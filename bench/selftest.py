@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, cast
@@ -141,7 +142,10 @@ def run(preset: Preset, only: Sequence[str], cache: Cache, bar: Bar) -> list[Gro
                 "code": code,
             }
             key["arithmetic"] = arithmetic(torch.device("cpu"))
-            outcome = _read(cache.json("selftest", key, lambda check=check: _run(check)))  # type: ignore[misc]
+            try:
+                outcome = _read(cache.json("selftest", key, partial(_run, check)))
+            except _NotKept as without:
+                outcome = _read(without.found)
             bar.finished(f"{check.name} on {check.process}: {_verdict(outcome)}", outcome.seconds, False)
             outcomes.append(outcome)
         group = Group(name, preset, point, outcomes)
@@ -179,8 +183,19 @@ def _run(check: Check) -> dict[str, Any]:
     if skipped or failed:
         rows = {}
     took = time.monotonic() - start
-    return {"check": check.name, "process": check.process, "preset": check.preset, "rows": rows, "seconds": took,
+    found = {"check": check.name, "process": check.process, "preset": check.preset, "rows": rows, "seconds": took,
             "skipped": skipped, "failed": failed}  # fmt: skip
+    if skipped or failed:
+        raise _NotKept(found)
+    return found
+
+
+class _NotKept(Exception):
+    """A check without rows: what was missing or raised may be otherwise the next time, so no cache may hold it."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        super().__init__()
+        self.found = found
 
 
 def _row(one: Measured) -> Row:

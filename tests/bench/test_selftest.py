@@ -136,6 +136,15 @@ def test_a_skipped_check_neither_fails_nor_vouches(group: Lab, tmp_path: Path, b
     assert selftest.passed_by(["density"], Cache(tmp_path)) is None
 
 
+def test_what_was_missing_is_looked_for_again(group: Lab, tmp_path: Path) -> None:
+    group.change("known.py", "def counted(seed):", "def counted(seed):\n    if not (COUNT.parent / 'file').exists():"
+                 "\n        return Skipped('no file')")  # fmt: skip
+    assert run(tmp_path).outcomes[0].skipped == "no file"
+    group.write("file", "")
+    made = run(tmp_path)
+    assert not made.outcomes[0].skipped and made.passed
+
+
 def test_a_value_that_is_not_finite_has_failed_and_can_be_written(group: Lab, tmp_path: Path) -> None:
     group.change("known.py", "VALUE = 1.0", "VALUE = float('nan')")
     made = run(tmp_path)
