@@ -108,8 +108,8 @@ def gaussian_rate(spectrum: np.ndarray, distortion: float) -> float:
     Raises:
         ValueError: a distortion that is not positive, or a negative eigenvalue.
 
-    >>> round(gaussian_rate(np.array([[1.0, 1.0]]), 0.25), 6) == round(np.log(4), 6)
-    True
+    >>> round(gaussian_rate(np.array([[1.0, 1.0]]), 0.25), 6)
+    1.386294
     """
     if distortion <= 0 or spectrum.ndim != 2 or (spectrum < 0).any():
         raise ValueError(
