@@ -54,8 +54,8 @@ def overview(made: Sequence[Group]) -> str:
         sources = ", ".join(dict.fromkeys(o.process for o in group.outcomes))
         worst = f"{max(map(_share, rows)):.2f}" if rows else "–"
         inside = f"{sum(row.passed for row in rows)} of {len(rows)}"
-        body.append([f"`{group.name}`", sources, len(group.outcomes), inside, worst])
-    headers = ["estimators of", "on", "checks", "rows within tolerance", "worst error / tolerance"]
+        body.append([f"`{group.name}`", sources, group.preset, len(group.outcomes), inside, worst])
+    headers = ["estimators of", "on", "preset", "checks", "rows within tolerance", "worst error / tolerance"]
     return "\n".join([tabulate(body, headers, tablefmt="pipe", disable_numparse=True), "", summary(made)])
 
 
@@ -64,7 +64,7 @@ def markdown(made: Sequence[Group], environment: Environment) -> str:
     machine = f"{environment.device} ({environment.processor}), {environment.threads} threads"
     parts = [f"{summary(made)}. Made on {machine}, torch {environment.packages.get('torch', '?')}."]
     for group in made:
-        parts.append(f"### {group.name}")
+        parts.append(f"### {group.name} ({group.preset})")
         for outcome in group.outcomes:
             parts.append(f"**{outcome.check}**, on {outcome.process}: {_verdict(outcome)}, {outcome.seconds:.0f} s")
             if outcome.rows:

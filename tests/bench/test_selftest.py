@@ -170,9 +170,9 @@ def test_the_report_and_the_outcome_that_ships(group: Lab, tmp_path: Path, bench
     )  # fmt: skip
     assert done.code == 0, done.err
     text = page.read_text()
-    assert "### density" in text and "| mean" in text and "1.01" in text and "within" in text
+    assert "### density (full)" in text and "| mean" in text and "1.01" in text and "within" in text
     # the worst row is off by 0.01 of 0.02
-    assert re.search(r"`density` *\| F0, F1 *\| *2 *\| *4 of 4 *\| *0\.50", text)
+    assert re.search(r"`density` *\| F0, F1 *\| full *\| *2 *\| *4 of 4 *\| *0\.50", text)
     shipped = json.loads(outcome.read_text())["density"]
     entry = selftest.passed_by(["density"], Cache(tmp_path / "c"))
     assert entry is not None and shipped["passed"] and shipped["preset"] == "full"
