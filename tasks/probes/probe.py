@@ -2,9 +2,10 @@
 
 One GRU trunk reads the states z_≤t; one head per horizon gives a density of the codec's latent x_{t+k}, in
 whitened units, or rather of the residual of its linear-Gaussian prediction from z_t: training starts from the
-closed form and adds to it. The twin has the same heads on a learned constant in place of the trunk and starts from
-the Gaussian marginal, so that NLL[twin] − NLL[probe] is what the states say about the future, as far as this model
-class can read it. A weak probe underestimates the gain; a twin that underfits the marginal overestimates it.
+closed form and adds to it. The twin is the same network reading a learned constant, and starts from the Gaussian
+marginal: it counts frames as the probe does and knows nothing else, so that NLL[twin] − NLL[probe] is what the states
+say about the future, as far as this model class can read it. A weak probe underestimates the gain; a twin that
+underfits the marginal overestimates it.
 
 Families: "mdn" (`tasks/probes/mdn.py`), "flow" (`tasks/probes/flow.py`) and "linear" (`tasks/probes/linear.py`),
 which is closed-form and the floor. The twin is always of the same family: a marginal of a poorer family than the
@@ -90,7 +91,7 @@ class Probe(nn.Module):
             self.constant = nn.Parameter(torch.randn(config.width))
         else:
             self.project = nn.Linear(states, config.width)
-            self.gru = nn.GRU(config.width, config.width, batch_first=True)
+        self.gru = nn.GRU(config.width, config.width, batch_first=True)
         self.dropout = nn.Dropout(config.dropout)
         self.starts = nn.ModuleList(LinearStart(states, dim) for _ in horizons)
         self.features = nn.ModuleList(nn.Linear(config.width, config.width) for _ in horizons)
@@ -105,8 +106,10 @@ class Probe(nn.Module):
     def trunk(self, z: Tensor) -> Tensor:
         """Summary of z_≤t at every t: (B, T, width)."""
         if self.twin:
-            return self.constant.expand(*z.shape[:2], -1)
-        out, _ = self.gru(self.project((z - self.shift) / self.scale))
+            read = self.constant.expand(*z.shape[:2], -1).contiguous()
+        else:
+            read = self.project((z - self.shift) / self.scale)
+        out, _ = self.gru(read)
         return cast(Tensor, self.dropout(out))
 
     def log_prob(self, z: Tensor, u: Tensor, mask: Tensor) -> list[Tensor]:
