@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor
@@ -36,6 +36,15 @@ class Checked:
             method = getattr(submission, name, None)
             if method is not None:
                 setattr(self, name, self._wrapped(name, method))
+        if hasattr(submission, "budgets"):
+            self.budgets = self._budgets
+
+    def _budgets(self) -> list[Checked]:
+        """What `budgets` gives (`tasks/matched_rate.py`), each checked in turn."""
+        found = calling(self._who, cast(Any, self._submission).budgets)
+        if not isinstance(found, list | tuple) or not found:
+            raise PluginError(f"{self._who}: budgets must be a list of submissions, got {found!r:.80}")
+        return [Checked(one, f"{self._who}, budget {i}") for i, one in enumerate(found)]
 
     def _wrapped(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         expect = _EXPECTED[name]

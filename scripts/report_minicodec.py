@@ -21,7 +21,7 @@ from tabulate import tabulate
 from bench.codecs.minicodec import WEIGHTS, MiniCodec
 from bench.datasets.synthspeech import SynthSpeech
 from bench.metrics.fidelity import Fidelity, Pair, measure
-from bench.metrics.workers import ordered, pool
+from bench.workers import ordered, pool
 
 RATE = 16_000
 OPEN_EVERY = 6

@@ -21,9 +21,9 @@ training; `recurrence_null`: the same with the order shuffled on both sides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -31,19 +31,16 @@ from pydantic import Field
 from torch import Tensor
 
 from bench.config import TaskCard, parameters, task_card
-from bench.contract import Context, LatentUtterance, Score, Skipped, Split, Submission
-from bench.errors import DataError
+from bench.contract import Context, Score, Skipped, Split, Submission
 from bench.metrics import clusters
 from bench.metrics.water_filling import reference_ratio
 from tasks.columns import filled
-from tasks.linear import MOST_CONTEXT
-from tasks.probes.keys import KeyConfig, fit_key
-from tasks.probes.windows import Windows
+from tasks.contexts import KEYS, Contexts
+from tasks.probes.keys import KeyConfig
+from tasks.ratios import filled_ratio, ratio_column, unseen
 from tasks.states import exposed
 from tasks.targets import SPLITS
 
-Key = Literal["pooled", "pca", "quantile", "learned"]
-KEYS: tuple[Key, ...] = get_args(Key)
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -66,97 +63,6 @@ class Config:
     motif_cells: Annotated[int, Field(ge=2)] = 32
     motif_length: Annotated[int, Field(ge=2)] = 3
     key: KeyConfig = field(default_factory=KeyConfig)
-
-
-class Contexts:
-    """Windows of states with the step that follows each, of three splits, and the keys that training windows give.
-
-    Args:
-        states: split → utterance id → states (T, Dz).
-
-    Attributes:
-        splits: split → (windows flattened (n, w · Dz), Δ (n, D), x_{t+1} (n, D)), states in training standard
-            deviations.
-        owner: split → index of the utterance of each.
-
-    Raises:
-        DataError: a split without a window.
-    """
-
-    def __init__(
-        self,
-        states: Mapping[Split, Mapping[str, Tensor]],
-        context: Context,
-        window: int,
-        components: int,
-        key: KeyConfig,
-    ) -> None:
-        self.context, self.components, self.config = context, components, key
-        every = torch.cat(list(states["train"].values()))
-        spread = every.std(0)
-        self.scale = torch.where(spread > 1e-6, spread, torch.ones_like(spread))
-        self.shift = every.mean(0)
-        self.width = every.shape[1]
-        self.window = max(1, min(window, MOST_CONTEXT // max(1, self.width)))
-        context.note("window", self.window)
-        self.splits: dict[Split, tuple[Tensor, Tensor, Tensor]] = {}
-        self.owner: dict[Split, Tensor] = {}
-        for split in SPLITS:
-            standard = {i: (z - self.shift) / self.scale for i, z in states[split].items()}
-            windows = Windows(context.latents(split), standard, self.window, (1,))
-            if not len(windows):
-                raise DataError(f"clusters: expected an utterance of {self.window + 1} frames in {split}, got none")
-            pick = torch.arange(len(windows))
-            following = windows.target(pick, 1)
-            steps = following - windows.target(pick, 0)
-            self.splits[split] = (windows.context(pick).flatten(1), steps, following)
-            self.owner[split] = windows.owner
-        self._keys: dict[str, Callable[[Tensor], np.ndarray]] = {}
-
-    def __len__(self) -> int:
-        return len(self.owner["train"])
-
-    def points(self, key: Key, split: Split) -> np.ndarray:
-        """Points (n, P) of a split."""
-        kind = "pca" if key == "quantile" else key
-        if kind not in self._keys:
-            self._keys[kind] = getattr(self, f"_{kind}")()
-        return self._keys[kind](self.splits[split][0])
-
-    def cells(self, key: Key, count: int) -> dict[Split, clusters.Ids]:
-        """Cells of the training and test windows, fitted on the training ones."""
-        train, test = self.points(key, "train"), self.points(key, "test")
-        made = (
-            clusters.QuantileCells(train, count)
-            if key == "quantile"
-            else clusters.KMeansCells(train, count, self._seed("cells", key, count))
-        )
-        return {"train": made.assign(train), "test": made.assign(test)}
-
-    def _seed(self, *keys: str | int) -> int:
-        return self.context.generator(*keys).initial_seed() % 2**31
-
-    def _pooled(self) -> Callable[[Tensor], np.ndarray]:
-        return lambda windows: windows.unflatten(1, (self.window, self.width)).mean(1).double().numpy()
-
-    def _pca(self) -> Callable[[Tensor], np.ndarray]:
-        from sklearn.decomposition import PCA
-
-        train = self.splits["train"][0].double().numpy()
-        pca = PCA(min(self.components, *train.shape), random_state=self._seed("pca")).fit(train)
-        return lambda windows: pca.transform(windows.double().numpy())
-
-    def _learned(self) -> Callable[[Tensor], np.ndarray]:
-        train, valid = (self.splits[s][:2] for s in ("train", "valid"))
-        device = self.context.device
-        key, bound = fit_key(train, valid, self.config, self._seed("key"), device, self.context.progress)
-        self.context.note("key_bound_nats", bound)
-
-        @torch.no_grad()
-        def points(windows: Tensor) -> np.ndarray:
-            return key(windows.to(device)).cpu().double().numpy()
-
-        return points
 
 
 class Clusters:
@@ -191,39 +97,6 @@ class Clusters:
 def _names(cells: int) -> list[str]:
     ratios = [f"{key}{target}_{cells}" for key in KEYS for target in ("", "_next")]
     return [*ratios, f"null_{cells}", f"reference_{cells}", f"excluded_{cells}"]
-
-
-def unseen(context: Context) -> set[str]:
-    """Ids of the test utterances that count: of speakers that training lacks, or all where there is none."""
-    known = {u.speaker for u in context.latents("train")}
-    test = context.latents("test")
-    return {u.id for u in test if u.speaker not in known} or {u.id for u in test}
-
-
-def ratio_column(
-    column: str,
-    above: np.ndarray,
-    below: np.ndarray,
-    owner: Tensor,
-    test: Sequence[LatentUtterance],
-    counted: set[str],
-    empty: str,
-) -> Score | Skipped:
-    """Σ above / Σ below of each utterance, weighted by its Σ below: the aggregate is the ratio of all frames.
-
-    Args:
-        above: (n,) per frame; `below` the same.
-        owner: (n,) index into `test`.
-        counted: ids with a weight; the others have a value and weigh nothing.
-        empty: why an utterance with Σ below = 0 has no value.
-    """
-    upper, lower = (np.bincount(owner.numpy(), part, len(test)) for part in (above, below))
-    has = {u.id: i for i, u in enumerate(test) if lower[i] > 0.0}
-    if not any(i in counted for i in has):
-        return Skipped(empty, column)
-    values = {i: float(upper[at] / lower[at]) for i, at in has.items()}
-    weights = {i: float(lower[at]) if i in counted else 0.0 for i, at in has.items()}
-    return Score(column, values, weights, {u.id: empty for u in test if u.id not in has})
 
 
 class _Report:
@@ -290,18 +163,6 @@ class _Report:
             "excluded": float(found.excluded[here].mean()),
             "known_voices": float(found.within[seen].sum()) / known if known else None,
         }
-
-
-def filled_ratio(
-    name: str,
-    found: clusters.Explained,
-    owner: Tensor,
-    test: Sequence[LatentUtterance],
-    counted: set[str],
-    empty: str,
-) -> Score | Skipped:
-    """The variance ratio as a column."""
-    return ratio_column(name, found.within, found.total, owner, test, counted, empty)
 
 
 def _recurrence(

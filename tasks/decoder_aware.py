@@ -29,11 +29,12 @@ from bench.contract import Codec, Context, LatentUtterance, Score, Skipped, Spli
 from bench.errors import DataError
 from bench.metrics import clusters, sensitivity
 from bench.metrics.sensitivity import DecodedLogMel, Features, NotDifferentiable
-from tasks.clusters import Contexts, filled_ratio, ratio_column, unseen
+from tasks.contexts import Contexts
 from tasks.horizons import frames_ahead
 from tasks.linear import MOST_CONTEXT
 from tasks.probes.keys import KeyConfig
 from tasks.probes.windows import Windows
+from tasks.ratios import filled_ratio, ratio_column, unseen
 from tasks.states import exposed
 from tasks.targets import SPLITS
 

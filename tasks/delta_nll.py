@@ -22,7 +22,8 @@ from tasks.columns import Values, scored
 from tasks.horizons import frames_ahead
 from tasks.linear import LinearDiagnostics
 from tasks.own_density import OwnPredictions
-from tasks.probes.probe import ProbeConfig, Reader, fit_probe
+from tasks.probes.probe import ProbeConfig, Reader
+from tasks.probes.together import Fit, fit_probes
 from tasks.states import exposed, shuffled
 from tasks.targets import SPLITS, targets
 
@@ -47,7 +48,6 @@ class DeltaNLL:
         least = int(context.parameters["linear_window"]) + max(self.horizons.values())
         self.targets = targets(context, float(context.parameters["dither"]), least)
         self.train, self.valid, self.test = (self.targets.splits[s] for s in SPLITS)
-        self.twin_nll = self._twin()
         states = {s: exposed(submission, context, context.latents(s), f"states of {s}") for s in SPLITS}
         out = self._probe_columns(states)
         out += LinearDiagnostics(self.horizons, context, self.targets).score(submission, states)
@@ -55,45 +55,50 @@ class DeltaNLL:
         context.note("flags", self.targets.flags)
         return out
 
-    def _fit(self, what: str, states: Mapping[str, Tensor] | None, train: Sequence[LatentUtterance]) -> Reader:
-        seed = self.context.generator(what).initial_seed() % 2**31
-        frames, device = tuple(self.horizons.values()), self.context.device
-        return fit_probe(
-            states, train, self.valid, frames, self.probe_config, seed, device, self.context.progress, f"fit {what}"
-        )
+    def _job(self, what: str, states: Mapping[str, Tensor] | None, train: Sequence[LatentUtterance]) -> Fit:
+        return Fit(f"fit {what}", states, train, self.context.generator(what).initial_seed() % 2**31)
 
-    def _twin(self) -> dict[str, Tensor]:
-        """Per-frame NLL of the null-context twin on every test utterance; one for all submissions."""
+    def _fitted(self, jobs: Sequence[Fit]) -> list[Reader]:
+        """Readers of `jobs`, fitted together with the null-context twin where no submission's row has left it."""
+        frames, device, progress = tuple(self.horizons.values()), self.context.device, self.context.progress
+        fit = lambda jobs: fit_probes(jobs, self.valid, frames, self.probe_config, device, progress)  # noqa: E731
+        found: list[Reader] = []
 
         def make() -> dict[str, Tensor]:
-            fitted = self._fit("twin", None, self.train)
+            twin, *others = fit([self._job("twin", None, self.train), *jobs])
+            found.extend(others)
             return {
                 f"{u.id}:{ms}": nll
                 for u in self.test
-                for ms, nll in zip(self.horizons, self._nll(fitted, u.x.new_zeros(len(u.x), 0), u), strict=True)
+                for ms, nll in zip(self.horizons, self._nll(twin, u.x.new_zeros(len(u.x), 0), u), strict=True)
             }
 
         given = {name: self.context.parameters[name] for name in ("probe", "dither")}
-        return self.context.cached_tensors({"what": "twin", **given, "horizons": list(self.horizons.values())}, make)
+        key = {"what": "twin", **given, "horizons": list(self.horizons.values())}
+        self.twin_nll = self.context.cached_tensors(key, make)
+        return found or fit(jobs)
 
     def _nll(self, fitted: Reader, z: Tensor, u: LatentUtterance) -> list[Tensor]:
         return fitted.nll(z.to(self.context.device), u.x.to(self.context.device))
 
     def _probe_columns(self, states: Mapping[str, dict[str, Tensor]]) -> list[Score | Skipped]:
         known = {**states["train"], **states["valid"]}
-        fitted = self._fit("probe", known, self.train)
-        self.context.note("probe", fitted.note())
-        nlls, gains = self._read(fitted, states["test"])
+        jobs = [self._job("probe", known, self.train)]
+        controls = bool(self.context.parameters["controls"])
+        if controls:
+            wrong = {s: shuffled(states[s], self.context.generator("shuffled", s)) for s in SPLITS}
+            jobs.append(self._job("shuffled control", {**wrong["train"], **wrong["valid"]}, self.train))
+            jobs.append(self._job("half the frames", known, self.train[::2]))
+        fitted = self._fitted(jobs)
+        self.context.note("probe", fitted[0].note())
+        nlls, gains = self._read(fitted[0], states["test"])
         out = self._columns("gain", gains)
         out += self._robust_columns(nlls, gains)
-        if not self.context.parameters["controls"]:
+        if not controls:
             reason = "the suite's budget leaves the controls out"
             return out + [Skipped(reason, f"shuffled_gain_{ms}ms") for ms in self.horizons]
-        wrong = {s: shuffled(states[s], self.context.generator("shuffled", s)) for s in SPLITS}
-        control = self._fit("shuffled control", {**wrong["train"], **wrong["valid"]}, self.train)
-        out += self._columns("shuffled_gain", self._read(control, wrong["test"])[1])
-        half = self._fit("half the frames", known, self.train[::2])
-        self._note_half(gains, self._read(half, states["test"])[1])
+        out += self._columns("shuffled_gain", self._read(fitted[1], wrong["test"])[1])
+        self._note_half(gains, self._read(fitted[2], states["test"])[1])
         return out
 
     def _read(self, fitted: Reader, states: Mapping[str, Tensor]) -> tuple[PerFrame, PerFrame]:

@@ -27,7 +27,7 @@ from bench.config import TaskCard, parameters, task_card
 from bench.contract import Context, LatentUtterance, Reconstructs, Score, Skipped, Submission, Utterance
 from bench.errors import DataError, PluginError
 from bench.metrics.fidelity import METRICS, RECOGNISERS, Fidelity, Pair, fingerprint, measure
-from bench.metrics.workers import ordered, pool
+from bench.workers import ordered, pool
 
 Route = Literal["codec", "posterior", "prior"]
 ROUTES: tuple[Route, ...] = ("codec", "posterior", "prior")

@@ -26,6 +26,7 @@ RANKS = (
         "bench.progress",
         "bench.seeding",
         "bench.stats",
+        "bench.workers",
     ),
     ("bench.metrics", "bench.fitting"),
     ("bench.calibration",),
@@ -48,6 +49,7 @@ FOR_MODELS = (
     "bench.metrics",
     "bench.seeding",
     "bench.stats",
+    "bench.workers",
 )
 ALLOWED = {
     "tasks": ("tasks", *FOR_MODELS),

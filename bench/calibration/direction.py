@@ -12,7 +12,8 @@ gains add: `gain` = `direction_gain` + `magnitude_gain`.
   `magnitude_gain(k)` = −½ ln (1 − φ^{2k}); `magnitude_r2(k)` = φ^{2k}, of ln m; `direction_…` 0, `r2(k)` 0.
 * F4c, `Alternating`: a hidden regime that stays with probability p; in one frames follow F4a, in the other F4b.
   `log_prob` is exact, by the forward algorithm. Its entropy rate has no closed form; truths for k = 1:
-  `informed_gain`, of who is told the regime of every frame, half of the two gains above; and
+  `informed_gain` = `informed_direction_gain` + `informed_magnitude_gain`, of who is told the regime of every frame,
+  half of the two gains above; and
   `least_gain` = `informed_gain` − ln 2 < gain ≤ `informed_gain`, as a regime is worth at most its entropy.
 
 References:
@@ -208,8 +209,14 @@ class Alternating(_Polar):
     @cached_property
     def truths(self) -> Truths:
         """Metric → its closed form."""
-        informed = 0.5 * (direction_gain(self.kappa, self.dim, 1) - 0.5 * math.log(1 - self.phi**2))
-        return {"informed_gain": lambda: informed, "least_gain": lambda: informed - math.log(2)}
+        direction = 0.5 * direction_gain(self.kappa, self.dim, 1)
+        magnitude = -0.25 * math.log(1 - self.phi**2)
+        return {
+            "informed_gain": lambda: direction + magnitude,
+            "informed_direction_gain": lambda: direction,
+            "informed_magnitude_gain": lambda: magnitude,
+            "least_gain": lambda: direction + magnitude - math.log(2),
+        }
 
 
 def direction_gain(kappa: float, dim: int, k: float = 1) -> float:

@@ -14,7 +14,8 @@ Truths of `Lookup`, with q = 1 − ε + ε/V:
   both depend on T;
 * `horizon_entropy(k)` = H(v_{t+k} | v_t, v_{t−1}, …); `gain(k)` = `marginal_entropy` − `horizon_entropy(k)`;
 * `order1_gain` = `marginal_entropy` − `order1_entropy`: the best without more than one symbol of memory;
-* `nll` and `marginal_nll` of x: the entropies and those of N(0, σ² I).
+* `nll` and `marginal_nll` of x: the entropies and those of N(0, σ² I);
+* `cluster_ratio` and `cluster_ratio_x`: Var(Δ | v_{t−1}, v_t) / Var Δ of Δ = x_{t+1} − x_t, and the same of x_{t+1}.
 
 Truths of `MotifBook`: `entropy_rate` = ln M / L; `context_entropy(context)` = H(v_t | the last c symbols) by the
 forward algorithm over (motif, place) on every string that occurs; `marginal_entropy` = `context_entropy(0)`;
@@ -117,7 +118,20 @@ class Lookup(_Symbols):
             "order1_gain": lambda: first - order1,
             "nll": lambda k: self._horizon_entropy(k) + self.noise_entropy,
             "marginal_nll": lambda: first + self.noise_entropy,
+            "cluster_ratio": lambda: self._cluster_ratio(steps=True),
+            "cluster_ratio_x": lambda: self._cluster_ratio(steps=False),
         }
+
+    def _cluster_ratio(self, steps: bool) -> float:
+        """Of both, over the stationary law of triples; the noise of x_t, which no symbol tells, stays in Δ's cells."""
+        triples = self.pairs[..., None] * self.given
+        target = self.centres.expand(self.symbols, -1, -1) - (self.centres[:, None] if steps else 0.0)
+        noise = self.dim * self.noise**2 * (2 if steps else 1)
+        mean = torch.einsum("abc,bcd->abd", self.given, target)
+        within = torch.einsum("abc,bcd->", triples, target.square()) - (self.pairs[..., None] * mean.square()).sum()
+        overall = torch.einsum("abc,bcd->d", triples, target)
+        total = torch.einsum("abc,bcd->", triples, target.square()) - overall.square().sum()
+        return float((within + noise) / (total + noise))
 
     @cached_property
     def given(self) -> Tensor:

@@ -10,10 +10,12 @@ from torch import Tensor
 from bench.calibration.bimodal import Bimodal
 from bench.calibration.check import Check, Measured, aggregated
 from bench.calibration.lab import LabCodec, LabContext
+from bench.calibration.lookup import Lookup
 from bench.calibration.process import splits
 from bench.calibration.var1 import VAR1
 from bench.metrics.water_filling import distortion_ratio
-from tasks.clusters import KEYS, Clusters
+from tasks.clusters import Clusters
+from tasks.contexts import KEYS
 
 CELLS = (2, 4, 8)
 COEFFICIENT = 0.8
@@ -26,6 +28,7 @@ def checks() -> list[Check]:
     return [
         Check("clusters: variance ratios, F1", f"F1, a = {COEFFICIENT}, 1-d", "fast", _autoregressive),
         Check("clusters: no mean moves, F2", "F2, r = 3", "fast", _bimodal),
+        Check("clusters: a table told by two symbols, F3", "F3, 8 symbols", "fast", _lookup),
         Check("clusters: Gaussian reference", "white Gaussian, 512-d", "fast", _reference, seeds=(0,)),
     ]
 
@@ -72,6 +75,22 @@ def _bimodal(seed: int) -> Sequence[Measured]:
     found = aggregated(Clusters().score(_Raw(), context), data["test"])  # type: ignore[arg-type]
     names = [f"{key}_next_16" for key in KEYS] + ["null_16"]
     return [Measured(f"{name[:-3]}, K = 16", "1", found[name][0], 1.0, 0.003, found[name][1]) for name in names]
+
+
+def _lookup(seed: int) -> Sequence[Measured]:
+    """The next symbol is a table's, given the last two: cells of both, of which k-means is given four to a pair."""
+    process, cells = Lookup(symbols=8), 256
+    data = splits(process, train=300, valid=20, test=200, frames=60, seed=seed)
+    given = {"window": 2, "cells": [cells], "key": SMALL, "motif_cells": process.symbols}
+    context = LabContext(Clusters.card, data, LabCodec(process.dim), given, seed)
+    found = aggregated(Clusters().score(_Raw(), context), data["test"])  # type: ignore[arg-type]
+    rows = []
+    for key in ("pca", "learned"):
+        for name, metric, absolute in ((key, "cluster_ratio", 0.005), (f"{key}_next", "cluster_ratio_x", 0.01)):
+            value, error = found[f"{name}_{cells}"]
+            rows.append(Measured(f"{name}, K = {cells}", "1", value, process.truth(metric), absolute, error))
+    value, error = found[f"null_{cells}"]
+    return [*rows, Measured(f"null, K = {cells}", "1", value, 1.0, 0.003, error)]
 
 
 def _reference(seed: int) -> Sequence[Measured]:

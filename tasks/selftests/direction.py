@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.calibration.check import Check, Measured, aggregated
-from bench.calibration.direction import Directions, Magnitudes
+from bench.calibration.direction import Alternating, Directions, Magnitudes
 from bench.calibration.iid import Iid
 from bench.calibration.lab import LabCodec, LabContext
 from bench.calibration.process import Process, splits
@@ -45,6 +45,7 @@ def measured(process: Process, seed: int, integrate: bool, null: bool = False) -
 def checks() -> list[Check]:
     return [
         Check("direction: direction and magnitude apart", "F4a, F4b, 8-d", "full", _apart),
+        Check("direction: now one, now the other", "F4c, 8-d", "full", _alternating),
         Check("direction: smoother is less predictable", "F0, F1, 8-d", "full", _cosine),
     ]
 
@@ -61,6 +62,21 @@ def _apart(seed: int) -> Sequence[Measured]:
         ):
             value, error = found[f"{name}_80ms"]
             rows.append(Measured(f"{process.name} {name}", unit, value, process.truth(name, k=1), absolute, error))
+    return rows
+
+
+def _alternating(seed: int) -> Sequence[Measured]:
+    """Who is told the regime of every frame bounds every reader. The probe's one mode reads less than half of it."""
+    process = Alternating(DIM)
+    found = measured(process, seed, integrate=True)
+    rows = []
+    for name, metric in (
+        ("polar_gain", "informed_gain"),
+        ("direction_gain", "informed_direction_gain"),
+        ("magnitude_gain", "informed_magnitude_gain"),
+    ):
+        value, error = found[f"{name}_80ms"]
+        rows.append(Measured(f"F4c {name}", "nats/frame", value, process.truth(metric), 0.05, error, "at most"))
     return rows
 
 

@@ -136,6 +136,30 @@ def test_what_is_not_finite(name: str, bad: float) -> None:
         getattr(Checked(wrong(name, result), "s"), name)(*CALLS[name])
 
 
+def test_each_budget_is_checked_as_the_submission_is() -> None:
+    class Several(Perfect):
+        def budgets(self) -> list[Any]:
+            return [Perfect(), wrong]
+
+    wrong = Perfect()
+    wrong.reconstruct = lambda *_: X[:, :2]  # type: ignore[method-assign]
+    good, bad = Checked(Several(), "several").budgets()
+    assert torch.equal(good.reconstruct(X, "posterior", RNG), X)
+    with pytest.raises(PluginError, match=r"several, budget 1: reconstruct must be \(2, 5, 3\), got \(2, 2, 3\)"):
+        bad.reconstruct(X, "posterior", RNG)
+    assert not hasattr(Checked(Perfect(), "one"), "budgets")
+
+
+@pytest.mark.parametrize("given", [[], None, 3])
+def test_what_is_no_list_of_budgets(given: Any) -> None:
+    class NoList(Perfect):
+        def budgets(self) -> Any:
+            return given
+
+    with pytest.raises(PluginError, match="budgets must be a list of submissions"):
+        Checked(NoList(), "none").budgets()
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_what_raises(name: str) -> None:
     def fail(*_: Any, **__: Any) -> None:

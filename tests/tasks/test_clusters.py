@@ -10,7 +10,8 @@ from bench.calibration.lab import LabCodec, LabContext
 from bench.calibration.process import splits
 from bench.calibration.var1 import VAR1
 from bench.contract import LatentUtterance, Score, Skipped
-from tasks.clusters import KEYS, Clusters
+from tasks.clusters import Clusters
+from tasks.contexts import KEYS
 from tests.lab import estimates
 
 A = 0.8

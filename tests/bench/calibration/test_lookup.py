@@ -42,3 +42,17 @@ def test_motifs_need_a_context_and_then_cost_their_index() -> None:
     for c, entropy in enumerate(entropies):
         assert float(nll[c]) == pytest.approx(entropy, abs=0.08)
     assert float(nll[-8:].mean()) == pytest.approx(math.log(16) / 4, abs=0.02)
+
+
+@pytest.mark.parametrize("steps", [True, False])
+def test_the_variance_left_by_two_symbols_is_that_of_long_sequences(steps: bool) -> None:
+    process = Lookup(symbols=5, epsilon=0.3, dim=3, noise=0.2)
+    rng = torch.Generator().manual_seed(0)
+    v = process.draw(4000, 60, rng)
+    x = process.latents(v, rng).double()
+    target = (x[:, 2:] - x[:, 1:-1] if steps else x[:, 2:]).flatten(0, 1)
+    pair = (v[:, :-2] * 5 + v[:, 1:-1]).flatten()
+    within = sum(float((target[pair == p] - target[pair == p].mean(0)).square().sum()) for p in pair.unique())
+    total = float((target - target.mean(0)).square().sum())
+    metric = "cluster_ratio" if steps else "cluster_ratio_x"
+    assert within / total == pytest.approx(process.truth(metric), abs=3e-3)

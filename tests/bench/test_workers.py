@@ -13,11 +13,11 @@ import psutil
 import pytest
 
 from bench.errors import BenchError
-from bench.metrics.workers import cores, ordered, pool
+from bench.workers import cores, ordered, pool
 
 SLEEPER = """
 import time
-from bench.metrics.workers import ordered, pool
+from bench.workers import ordered, pool
 
 if __name__ == "__main__":
     with pool(2) as executor:
@@ -61,7 +61,7 @@ def test_workers_load_no_torch_and_keep_to_one_thread(executor: Executor) -> Non
 
 
 def test_a_process_that_dies_is_one_line() -> None:
-    with pytest.raises(BenchError, match="a scoring process died"), pool(1) as executor:
+    with pytest.raises(BenchError, match="a worker process died"), pool(1) as executor:
         list(ordered(executor, os._exit, [1]))
 
 
@@ -73,7 +73,7 @@ def test_cores() -> None:
 def test_nothing_outlives_the_parent(tmp_path: Path, how: signal.Signals) -> None:
     script = tmp_path / "sleeper.py"
     script.write_text(SLEEPER)
-    root = str(Path(__file__).parents[3])
+    root = str(Path(__file__).parents[2])
     parent = subprocess.Popen(
         [sys.executable, str(script)],
         stdout=subprocess.PIPE,
