@@ -38,6 +38,7 @@ MIXTURE: dict[str, Any] = {
 }
 BIMODAL: dict[str, Any] = {"components": 16, "fit": {**MIXTURE["fit"], "steps": 200, "lr": 1e-2}}
 """Eight modes in the marginal, four given the announcement."""
+FLOW = {"steps": 300, "batch": 8, "lr": 5e-3}
 LINEAR = {"family": "linear", "window": 4}
 Found = Mapping[str, tuple[float, float]]
 
@@ -78,11 +79,14 @@ def checks() -> list[Check]:
         name = f"delta_nll: mixture, {process.name}"
         out.append(Check(name, told[process.name], "fast", partial(_probe, process, {})))
     kinds: dict[str, dict[str, Any]] = {c: {"covariance": c} for c in ("diagonal", "low_rank", "full")}
-    kinds |= {flow: {"family": "flow", "flow": flow, "fit": {"steps": 300, "lr": 5e-3}} for flow in ("nsf", "maf")}
+    kinds |= {flow: {"family": "flow", "flow": flow, "fit": FLOW} for flow in ("nsf", "maf")}
     for kind, probe in kinds.items():
         for process in (var, bimodal, space):
+            if kind == "maf" and process is bimodal:
+                continue  # affine in each dimension: it bends one mode and cannot make two, .45 of .61 nats
+            longer = {"fit": {"steps": 400}} if kind in ("low_rank", "full") and process is bimodal else {}
             name = f"delta_nll: {kind}, {process.name}"
-            out.append(Check(name, told[process.name], "full", partial(_probe, process, probe)))
+            out.append(Check(name, told[process.name], "full", partial(_probe, process, {**probe, **longer})))
     out.append(Check("delta_nll: invertible map", "F6a of F1", "full", _mapped))
     out.append(Check("delta_nll: lossy maps", "F6c and F6d of F1", "full", _lossy))
     out.append(Check("delta_nll: x and Δx disagree", "F1, a = 0 … 0.95, 2-d", "full", _sweep))
@@ -163,8 +167,11 @@ def _probe(process: Any, over: Mapping[str, Any], seed: int) -> list[Measured]:
     """The ranked gain by a trained probe on the frames and, on F5, the filtered state."""
     modes = BIMODAL if process.name == "F2" else {}
     probe = {**MIXTURE, **modes, **over, "fit": {**MIXTURE["fit"], **modes.get("fit", {}), **over.get("fit", {})}}
-    # sixteen components with covariances of their own learn 19,000 frames by heart where there is nothing to read
-    sizes = (900, 90, 600) if process.name == "F2" else (300, 40, 600)
+    # sixteen components with covariances of their own learn 19,000 frames by heart where there is nothing to read, and
+    # with fewer steps the twin or the probe of one seed misses a mode
+    sizes = (900, 90, 300) if process.name == "F2" else (300, 40, 600)
+    if over.get("family") == "flow":
+        sizes = (300, 40, 200)  # a flow has no components to do so, and is slow to read
     found, _ = scored(process, _state(process), probe, seed, sizes)
     # a diagonal head misses what correlates given the past, and its twin, on whitened frames, misses nothing
     side = "at most" if over.get("covariance") == "diagonal" and process.name != "F2" else "both"
