@@ -24,6 +24,7 @@ from bench.metrics import sensitivity
 from bench.metrics.distortion import log_mel_l1
 
 DATA = Path(os.environ.get("LATENTBENCH_DATA", Path(__file__).parents[4] / "shared" / "data"))
+GRID = 0.26349151
 TAPS = ("unquantised", "46", "30", "16")
 
 
@@ -48,6 +49,12 @@ def speech() -> list[Tensor]:
     """Three seconds of each of four utterances of LibriSpeech dev-clean, (1, 1, N)."""
     files = sorted(data("librispeech_dev_clean_30").rglob("*-*.*"))[::8]
     return [torch.from_numpy(sf.read(path, dtype="float32")[0][None, None, 8_000:56_000]) for path in files]
+
+
+@pytest.fixture(scope="module")
+def encoded(codec: SoundStream, speech: list[Tensor]) -> list[Tensor]:
+    """Unquantised latents of the same, (1, T, 64)."""
+    return [codec.encode(a) for a in speech]
 
 
 def noise(frames: int, seed: int = 0) -> Tensor:
@@ -113,9 +120,9 @@ def test_the_codebooks_are_those_taken_out_of_the_quantiser_before(codec: SoundS
     assert np.array_equal(codec.codebooks, np.load(data("lyra") / "derived_codebooks_46x16x64.npy"))
 
 
-def test_codes_are_those_of_the_models_own_quantiser(codec: SoundStream, speech: list[Tensor]) -> None:
+def test_codes_are_those_of_the_models_own_quantiser(codec: SoundStream, encoded: list[Tensor]) -> None:
     """Ties of float32 sums apart; none was seen in the 409,308 codes of 178 s of dev-clean."""
-    own, frames = codec._signature("quantizer.tflite", "encode"), torch.cat([codec.encode(a)[0] for a in speech])
+    own, frames = codec._signature("quantizer.tflite", "encode"), torch.cat([x[0] for x in encoded])
     told = [own(input_frames=x.numpy()[None, None], num_quantizers=np.array(46, np.int32))["output_0"] for x in frames]
     expected = np.array(told)[:, :, 0, 0]
     assert np.mean(codec.codes(frames[None])[0].numpy() == expected) > 0.9999
@@ -128,22 +135,33 @@ def test_codes_are_those_of_the_models_own_quantiser(codec: SoundStream, speech:
         np.testing.assert_allclose(codec.from_codes(codes[..., :stages])[0].numpy(), want, atol=1e-4)
 
 
-def test_a_tap_is_what_its_stages_leave(codec: SoundStream, speech: list[Tensor]) -> None:
-    x = codec.encode(speech[0])
+def test_unquantised_latents_lie_on_the_grid_of_an_int8_layer(encoded: list[Tensor]) -> None:
+    """A model without that layer would be another codec, and its latents would have a density as they are."""
+    x = torch.cat([x[0] for x in encoded])
+    steps = x.double() / GRID
+    torch.testing.assert_close(steps, steps.round(), atol=1e-3, rtol=0)
+    assert float(x.max() - x.min()) < 256 * GRID and max(len(x[:, d].unique()) for d in range(64)) < 200
+    assert GRID / 12**0.5 / float(x.var(0).mean().sqrt()) == pytest.approx(0.018, abs=0.003)
+
+
+def test_a_tap_is_what_its_stages_leave(codec: SoundStream, speech: list[Tensor], encoded: list[Tensor]) -> None:
+    a, x = speech[0][..., : 25 * HOP], encoded[0][:, :25]
     for stages in (1, 16, 46):
         tap = opened(str(stages))
-        assert torch.equal(tap.encode(speech[0]), codec.from_codes(codec.codes(x)[..., :stages]))
+        assert torch.equal(tap.encode(a), codec.from_codes(codec.codes(x)[..., :stages]))
         assert tap.codes(x).shape[-1] == stages and torch.equal(tap.codes(x), codec.codes(x)[..., :stages])
 
 
-def test_speech_is_kept_and_the_better_the_more_stages(codec: SoundStream, speech: list[Tensor]) -> None:
+def test_speech_is_kept_and_the_better_the_more_stages(
+    codec: SoundStream, speech: list[Tensor], encoded: list[Tensor]
+) -> None:
     """On all 30 utterances: .155, .162, .170 and .190. White noise at 10 dB: .854."""
     far = dict.fromkeys(TAPS, 0.0)
-    for a in speech:
-        original = a[0, 0].numpy()
+    for a, x in zip(speech, encoded, strict=True):
+        original, codes = a[0, 0].numpy(), codec.codes(x)
         for tap in TAPS:
-            decoded = opened(tap).decode(opened(tap).encode(a))
-            far[tap] += log_mel_l1(original, decoded[0, 0, : len(original)].numpy()) / len(speech)
+            y = x if tap == "unquantised" else codec.from_codes(codes[..., : int(tap)])
+            far[tap] += log_mel_l1(original, codec.decode(y)[0, 0].numpy()) / len(speech)
     assert all(a < b for a, b in pairwise(far[tap] for tap in TAPS)), far
     assert far["unquantised"] > 0.13 and far["16"] < 0.26, far
 
