@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import logging
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -21,6 +22,7 @@ from typing import Any, TypeVar
 from bench.config import Card, SubmissionCard, SuiteCard, TaskCard, read_card
 from bench.contract import CodecInfo
 from bench.errors import BenchError, CardError, PluginError, UnknownName
+from bench.stacking import stacked
 
 log = logging.getLogger(__name__)
 C = TypeVar("C", bound=Card)
@@ -31,6 +33,7 @@ NEEDED = {
     "tasks": ("card", "score"),
 }
 """What a plug-in of each kind must have."""
+_CODEC_SPEC = re.compile(r"([^@+:]*)(?:@([^@+:]+))?(?:\+stack([2-9]|[1-9]\d+))?(?::(.*))?", re.DOTALL)
 
 
 def names(kind: str) -> dict[str, EntryPoint]:
@@ -81,18 +84,43 @@ def module_of(kind: str, name: str) -> str:
 
 
 def build(kind: str, spec: str, progress: Callable[[str, int, int], None] | None = None) -> Any:
-    """A codec or dataset from `NAME` or `NAME:ARGUMENT`.
+    """A codec from `NAME[@TAP][+stackF][:ARGUMENT]`, or a dataset from `NAME[:ARGUMENT]`.
 
     Args:
         progress: called with (what, done, total) by a factory that takes a keyword of this name.
 
     Raises:
         UnknownName, PluginError: as `load`; a factory that raises anything but a BenchError.
+        BenchError: a codec's spec of another form, or a tap of a codec that has none.
     """
     name, _, argument = spec.partition(":")
-    factory = load(kind, name)
-    told = {"progress": progress} if progress is not None and _takes(factory, "progress") else {}
-    return made(kind, f"{kind.removesuffix('s')} {name!r}", factory, argument, **told)
+    tap, factor = "", 1
+    if kind == "codecs":
+        name, tap, factor, argument = codec_spec(spec)
+    factory, who = load(kind, name), f"{kind.removesuffix('s')} {name!r}"
+    told: dict[str, Any] = {"progress": progress} if progress is not None and _takes(factory, "progress") else {}
+    if tap:
+        if not _takes(factory, "tap"):
+            raise BenchError(f"{who} has no taps, got {tap!r}")
+        told["tap"] = tap
+    plugin = made(kind, who, factory, argument, **told)
+    return stacked(plugin, factor) if factor > 1 else plugin
+
+
+def codec_spec(spec: str) -> tuple[str, str, int, str]:
+    """Name, tap, stacking factor and argument of `NAME[@TAP][+stackF][:ARGUMENT]`; "" and 1 where not given.
+
+    >>> codec_spec("soundstream@30+stack4:/data/lyra"), codec_spec("minicodec")
+    (('soundstream', '30', 4, '/data/lyra'), ('minicodec', '', 1, ''))
+
+    Raises:
+        BenchError: another form, or a factor below 2.
+    """
+    found = _CODEC_SPEC.fullmatch(spec)
+    if found is None:
+        raise BenchError(f"codec: expected NAME[@TAP][+stackF][:ARGUMENT] with F of at least 2, got {spec!r}")
+    name, tap, factor, argument = found.groups(default="")
+    return name, tap, int(factor or 1), argument
 
 
 def _takes(factory: Callable[..., Any], keyword: str) -> bool:

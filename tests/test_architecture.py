@@ -30,7 +30,7 @@ RANKS = (
     ),
     ("bench.metrics", "bench.fitting"),
     ("bench.calibration",),
-    ("bench.checked", "bench.environment", "bench.latents", "bench.record", "bench.registry"),
+    ("bench.checked", "bench.environment", "bench.latents", "bench.record", "bench.registry", "bench.stacking"),
     ("bench.conformance", "bench.listing", "bench.selftest", "bench.selftest_report"),
     ("bench.runner",),
     ("bench.cli",),

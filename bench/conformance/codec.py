@@ -218,7 +218,7 @@ RULES: tuple[Callable[[Subject], str], ...] = (
 
 
 def check(spec: str) -> list[Result]:
-    """Every rule on a codec, NAME or NAME:ARGUMENT.
+    """Every rule on a codec, NAME[@TAP][+stackF][:ARGUMENT].
 
     Raises:
         BenchError: it cannot be built.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 
@@ -17,10 +18,12 @@ WIDTH = 58
 
 
 def kinds_of(name: str) -> list[str]:
-    """The kinds among which `name` is found; NAME:ARGUMENT is a codec or a dataset, a TOML file a submission."""
+    """The kinds among which `name` is found, a codec or dataset by its spec; a TOML file is a submission."""
     if name.endswith(".toml"):
         return ["submissions"]
-    return [kind for kind, known in _known().items() if name.partition(":")[0] in known]
+    bare = name.partition(":")[0]
+    codec = re.split(r"[@+]", bare)[0]
+    return [kind for kind, known in _known().items() if (codec if kind == "codecs" else bare) in known]
 
 
 def check(name: str, kind: str = "") -> list[Result]:
