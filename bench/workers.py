@@ -42,6 +42,9 @@ def pool(workers: int | None = None, start: Callable[..., None] | None = None, *
     Args:
         workers: processes, at least 1; None for one per core.
         start: called in each process with `given`, which may hold shared memory of `CONTEXT`.
+
+    Raises:
+        BenchError: a process died.
     """
     executor = ProcessPoolExecutor(
         workers or min(cores(), MAX_WORKERS),
@@ -51,6 +54,12 @@ def pool(workers: int | None = None, start: Callable[..., None] | None = None, *
     )
     try:
         yield executor
+    except BrokenProcessPool as error:
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise BenchError(
+            "a worker process died: out of memory, a crash in a metric's C code, or a script that starts it "
+            "outside `if __name__ == '__main__'`"
+        ) from error
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
         raise
@@ -65,24 +74,15 @@ def ordered(executor: Executor, function: Callable[[J], R], jobs: Iterable[J], a
         function: importable by name.
         jobs: taken lazily, at most `ahead` before their results are.
         ahead: None for `JOBS_PER_WORKER` per core.
-
-    Raises:
-        BenchError: a process died.
     """
     limit = ahead or JOBS_PER_WORKER * min(cores(), MAX_WORKERS)
     waiting: deque[Future[R]] = deque()
-    try:
-        for job in jobs:
-            waiting.append(executor.submit(function, job))
-            if len(waiting) >= limit:
-                yield waiting.popleft().result()
-        while waiting:
+    for job in jobs:
+        waiting.append(executor.submit(function, job))
+        if len(waiting) >= limit:
             yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise BenchError(
-            "a worker process died: out of memory, a crash in a metric's C code, or a script that starts it "
-            "outside `if __name__ == '__main__'`"
-        ) from error
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _start_worker(start: Callable[..., None] | None, *given: Any) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from concurrent.futures.process import BrokenProcessPool
+import os
+import time
 from dataclasses import replace
 
+import psutil
 import pytest
 import torch
 
 from bench.calibration.process import splits
 from bench.calibration.var1 import VAR1
-from bench.errors import PluginError
+from bench.errors import BenchError, PluginError
 from bench.fitting import FitConfig
 from tasks.probes import together
 from tasks.probes.probe import ProbeConfig
@@ -53,6 +55,7 @@ def test_processes_change_nothing(config: ProbeConfig, monkeypatch: pytest.Monke
 
 
 def test_short_fits_start_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "cores", lambda: 2)
     monkeypatch.setattr(together, "pool", lambda *_: pytest.fail("a process for a short fit"))
     read(replace(CONFIG, fit=replace(CONFIG.fit, steps=WORTH_A_PROCESS - 1, evaluate_every=50)))
 
@@ -60,5 +63,39 @@ def test_short_fits_start_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_in_a_process_is_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(together, "cores", lambda: 2)
     wild = replace(CONFIG, fit=replace(CONFIG.fit, lr=1e30, clip=1e30, warmup=1))
-    with pytest.raises((PluginError, BrokenProcessPool), match="the (validation )?loss is"):
+    with pytest.raises(PluginError, match="the (validation )?loss is"):
         read(wild)
+
+
+class Deadly:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_a_process_that_dies_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "cores", lambda: 2)
+    with pytest.raises(BenchError, match="^a worker process died: out of memory"):
+        fit_probes(
+            [FITS[0], Fit("fit", Deadly(), DATA["train"], 1)], DATA["valid"], (1, 2), CONFIG, CPU, lambda *_: None
+        )
+
+
+def test_an_interrupt_ends_the_fits_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "cores", lambda: 2)
+    endless = replace(CONFIG, fit=replace(CONFIG.fit, steps=10_000_000, evaluate_every=10_000_000))
+    started: list[psutil.Process] = []
+
+    def progress(what: str, done: int, total: int) -> None:
+        if done:
+            started.extend(p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline()))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        read(endless, progress)
+    assert len(started) == 2
+    deadline = time.monotonic() + 60
+    while any(p.is_running() for p in started) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [p for p in started if p.is_running()]
