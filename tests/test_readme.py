@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import os
 import re
@@ -16,6 +15,7 @@ import torch
 
 from bench.config import SubmissionCard, read_card
 from bench.contract import CodecInfo, FitContext, LatentUtterance, missing_capability
+from tests.modules import module_at
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,12 +41,7 @@ def code(block: str, language: str) -> str:
 
 @pytest.fixture
 def submission() -> Any:
-    spec = importlib.util.spec_from_file_location("marginal_gaussian", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.MarginalGaussian()
+    return module_at(EXAMPLE).MarginalGaussian()
 
 
 class NoCheckpoint:

@@ -1,4 +1,4 @@
-"""`soundstream`, a real pretrained SoundStream: Lyra v2, 16 kHz, 50 Hz, 64 continuous dimensions, 46 × 16 codes.
+"""`soundstream`, a real pretrained SoundStream: Lyra v2, 16 kHz, 50 Hz, 64 dimensions, 46 × 16 codes.
 
     --codec soundstream[@TAP][:FOLDER]
 
@@ -22,7 +22,8 @@ find the codes of a sum of entries again: 76 % of them after 16 stages, 46 % aft
 Kernels that round differently agree on a fifth to a third of the latent values, so they are pinned, and part of the
 weights' digest: encoder and quantiser run on TFLite's reference kernels, plain C++ alike on every machine (0.10 s a
 second of speech on one core); the decoder on the built-in ones for the machine at hand, without XNNPACK (0.03 s, where
-the reference ones take 0.20), which changes what is decoded by no more than it is away from the recording anyway.
+the reference ones take 0.20). On three utterances of LibriSpeech the two decodings are .05 apart in log-mel L1, and
+their distances from the recording, about .16, differ by less than .002.
 
 The encoder is causal: a latent has seen its own frame and those before it, the look-ahead is 0. The decoder adds
 no delay of its own. No derivative passes through either.

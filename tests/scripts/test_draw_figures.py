@@ -1,7 +1,5 @@
 """The figures of the documentation: one that is cheap drawn again and read, the others there and whole."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
@@ -10,19 +8,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from bench.calibration.var1 import VAR1
+from tests import modules
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("draw_figures", ROOT / "scripts" / "draw_figures.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return modules.script("draw_figures")
 
 
 def test_what_is_measured_lies_on_the_closed_forms(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

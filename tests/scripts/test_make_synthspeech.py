@@ -1,15 +1,15 @@
 """The embedded corpus as made: what is held out, what it weighs, and that it can be made again."""
 
 import hashlib
-import importlib.util
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests import modules
 
 ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "bench" / "datasets" / "data" / "synthspeech"
@@ -19,14 +19,7 @@ LICENSE = (CORPUS / "LICENSE.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_synthspeech", ROOT / "scripts" / "make_synthspeech.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # dataclasses look their module up
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return modules.script("make_synthspeech")
 
 
 def pattern(jsgf: str) -> re.Pattern[str]:

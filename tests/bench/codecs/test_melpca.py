@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +20,7 @@ from bench.conformance.report import passed, terminal
 from bench.datasets.synthspeech import SynthSpeech
 from bench.errors import BenchError, DataError
 from bench.metrics.distortion import log_mel, log_mel_l1, stoi
+from tests import modules
 
 ROOT = Path(__file__).parents[3]
 DATA = Path(os.environ.get("LATENTBENCH_DATA", ROOT.parent / "shared" / "data"))
@@ -39,11 +39,7 @@ def speech() -> list[Tensor]:
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fit_melpca", ROOT / "scripts" / "fit_melpca.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return modules.script("fit_melpca")
 
 
 def audio(frames: int, seed: int = 0) -> Tensor:

@@ -155,7 +155,7 @@ def test_a_tap_is_what_its_stages_leave(codec: SoundStream, speech: list[Tensor]
 def test_speech_is_kept_and_the_better_the_more_stages(
     codec: SoundStream, speech: list[Tensor], encoded: list[Tensor]
 ) -> None:
-    """On all 30 utterances: .155, .162, .170 and .190. White noise at 10 dB: .854."""
+    """On all 30 utterances, decoded by the reference kernels: .155, .162, .170 and .190. White noise at 10 dB: .854."""
     far = dict.fromkeys(TAPS, 0.0)
     for a, x in zip(speech, encoded, strict=True):
         original, codes = a[0, 0].numpy(), codec.codes(x)
