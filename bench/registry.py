@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from bench.config import Card, SubmissionCard, SuiteCard, TaskCard, read_card
 from bench.contract import CodecInfo
-from bench.errors import BenchError, CardError, PluginError, UnknownName
+from bench.errors import BenchError, CardError, DataError, PluginError, UnknownName
 
 log = logging.getLogger(__name__)
 C = TypeVar("C", bound=Card)
@@ -81,18 +81,36 @@ def module_of(kind: str, name: str) -> str:
 
 
 def build(kind: str, spec: str, progress: Callable[[str, int, int], None] | None = None) -> Any:
-    """A codec or dataset from `NAME` or `NAME:ARGUMENT`.
+    """A codec or dataset from `NAME` or `NAME:ARGUMENT`; a codec also from `NAME@TAP` and `NAME@TAP:ARGUMENT`.
 
     Args:
         progress: called with (what, done, total) by a factory that takes a keyword of this name.
 
     Raises:
         UnknownName, PluginError: as `load`; a factory that raises anything but a BenchError.
+        DataError: a tap, of a codec that has none.
+    """
+    name, tap, argument = parts(kind, spec)
+    factory = load(kind, name)
+    told: dict[str, Any] = {"progress": progress} if progress is not None and _takes(factory, "progress") else {}
+    if tap:
+        if not _takes(factory, "tap"):
+            raise DataError(f"codec {name!r} has no taps, got {spec!r}")
+        told["tap"] = tap
+    return made(kind, f"{kind.removesuffix('s')} {name!r}", factory, argument, **told)
+
+
+def parts(kind: str, spec: str) -> tuple[str, str, str]:
+    """Name, tap and argument of a spec; only codecs have taps.
+
+    >>> parts("codecs", "mimi@rvq8:/weights/a@b.safetensors")
+    ('mimi', 'rvq8', '/weights/a@b.safetensors')
+    >>> parts("datasets", "folder:x@y")
+    ('folder', '', 'x@y')
     """
     name, _, argument = spec.partition(":")
-    factory = load(kind, name)
-    told = {"progress": progress} if progress is not None and _takes(factory, "progress") else {}
-    return made(kind, f"{kind.removesuffix('s')} {name!r}", factory, argument, **told)
+    name, _, tap = name.partition("@") if kind == "codecs" else (name, "", "")
+    return name, tap, argument
 
 
 def _takes(factory: Callable[..., Any], keyword: str) -> bool:

@@ -17,10 +17,11 @@ WIDTH = 58
 
 
 def kinds_of(name: str) -> list[str]:
-    """The kinds among which `name` is found; NAME:ARGUMENT is a codec or a dataset, a TOML file a submission."""
+    """The kinds among which `name` is found; NAME:ARGUMENT is a codec or a dataset, NAME@TAP a codec, a TOML file
+    a submission."""
     if name.endswith(".toml"):
         return ["submissions"]
-    return [kind for kind, known in _known().items() if name.partition(":")[0] in known]
+    return [kind for kind, known in _known().items() if registry.parts(kind, name)[0] in known]
 
 
 def check(name: str, kind: str = "") -> list[Result]:

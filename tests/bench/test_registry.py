@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from bench import registry
-from bench.errors import BenchError, CardError, PluginError, UnknownName
+from bench.errors import BenchError, CardError, DataError, PluginError, UnknownName
 from tests.plugins import Lab
 
 
@@ -34,7 +34,8 @@ sys.exit(", ".join(loaded) or 0)
 
 
 @pytest.mark.parametrize(
-    ("kind", "known"), [("codecs", "levels, minicodec"), ("submissions", "linear, raw_ar, rssm"), ("tasks", "density")]
+    ("kind", "known"),
+    [("codecs", "levels, .*minicodec"), ("submissions", "linear, raw_ar, rssm"), ("tasks", "density")],
 )
 def test_an_unknown_name_says_what_there_is(lab: Lab, kind: str, known: str) -> None:
     for look in (registry.load, registry.module_of, registry.find):
@@ -58,6 +59,20 @@ def test_a_card_by_its_path(lab: Lab) -> None:
 def test_the_argument_is_what_follows_the_first_colon(lab: Lab) -> None:
     assert registry.build("datasets", "tiny").name == "tiny"
     assert registry.build("datasets", "tiny:a:b").name == "tiny:a:b"
+
+
+def test_a_tap_is_what_follows_the_first_at_sign_of_a_codecs_name(lab: Lab) -> None:
+    assert registry.parts("codecs", "levels@fine:a@b:c") == ("levels", "fine", "a@b:c")
+    assert registry.parts("datasets", "tiny@a:b") == ("tiny@a", "", "b")
+    with pytest.raises(DataError, match=r"^codec 'levels' has no taps, got 'levels@fine'$"):
+        registry.build("codecs", "levels@fine")
+    with pytest.raises(UnknownName, match="no codec 'nonesuch'"):
+        registry.build("codecs", "nonesuch@fine")
+    lab.write("tapped.py", "from tinylab.codec import Levels\n\n\nclass Tapped(Levels):\n"
+              "    def __init__(self, argument='', tap='plain'):\n"
+              "        super().__init__(argument)\n        self.tap = tap\n")  # fmt: skip
+    lab.install("codecs", tapped="tinylab.tapped:Tapped")
+    assert registry.build("codecs", "tapped").tap == "plain" and registry.build("codecs", "tapped@fine").tap == "fine"
 
 
 def test_a_name_claimed_by_two_packages_is_no_ones(lab: Lab) -> None:

@@ -1,0 +1,130 @@
+"""Finding weights, missing packages, taps, and torchaudio without its extension."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import registry
+from bench.codecs import taps
+from bench.codecs.weights_of import Source, entries, locate, undisturbed
+from bench.errors import BenchError, DataError
+from tests.bench.codecs.packaged import generators_untouched
+
+ROOT = Path(__file__).parents[3]
+PACKAGES = {"mimi": ("moshi", "moshi.models")}
+ALONE = {"mimi": ("moshi",)}
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_missing_package_names_the_command(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, module = PACKAGES[name]
+    monkeypatch.setitem(sys.modules, module, None)
+    pins = (ROOT / "requirements-nodeps.txt").read_text("utf-8").splitlines()
+    alone = [pin for pin in pins if pin.partition("==")[0] in ALONE.get(name, ())]
+    for argument in ("", ":random"):
+        with pytest.raises(BenchError) as raised:
+            registry.build("codecs", name + argument)
+        then = f" and pip install --no-deps {' '.join(alone)}" if alone else ""
+        assert str(raised.value) == f"codec {name} needs {package}: pip install 'latentbench[codecs]'{then}"
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_to_load_a_plugin_imports_no_package(name: str) -> None:
+    code = f"""
+import sys
+from bench import registry
+registry.load("codecs", {name!r})
+sys.exit({PACKAGES[name][0].split(".")[0].split("-")[0]!r} in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=120).returncode == 0
+
+
+def test_the_published_file_is_found_fetched_and_held_against_its_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    served = tmp_path / "served.bin"
+    served.write_bytes(b"weights")
+    source = Source(file="kept.bin", sha256=None, url=served.as_uri(), folder=".cache/there")
+    path, digest = locate("it", "", source)
+    assert path == tmp_path / "home/.cache/there/kept.bin" and path.read_bytes() == b"weights"
+    assert digest == hashlib.sha256(b"weights").hexdigest()
+    served.unlink()
+    assert locate("it", "", Source("kept.bin", digest[:8], url=source.url, folder=source.folder)) == (path, digest)
+    with pytest.raises(DataError, match=r"^codec it: .*kept\.bin has sha256 .*, expected ffff…; delete it, or say it:"):
+        locate("it", "", Source("kept.bin", "ffff", url=source.url, folder=source.folder))
+    path.unlink()
+    with pytest.raises(DataError, match=r"is not here and cannot be fetched \(URLError\); say it:PATH"):
+        locate("it", "", source)
+    assert not path.exists()
+
+
+def test_the_hub_is_asked_for_the_pinned_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    asked = []
+
+    def download(repository: str, file: str, revision: str) -> str:
+        asked.append((repository, file, revision))
+        (tmp_path / "f").write_bytes(b"")
+        return str(tmp_path / "f")
+
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    assert locate("it", "", Source("f", None, "who/what", "r1"))[0] == tmp_path / "f"
+    assert asked == [("who/what", "f", "r1")]
+
+
+def test_taps_by_name() -> None:
+    assert taps.read("it", "", ["continuous"], 0).of("it") == "it"
+    assert taps.read("it", "rvq12", ["continuous"], 12).of("it") == "it@rvq12"
+    with pytest.raises(DataError, match=r"^codec it: no tap 'rvq1'; there are: continuous$"):
+        taps.read("it", "rvq1", ["continuous"], 0)
+
+
+def test_building_leaves_the_process_alone() -> None:
+    with generators_untouched():
+        with undisturbed():
+            one = torch.rand(3)
+            torch.set_num_threads(torch.get_num_threads() + 1)
+        with undisturbed():
+            assert torch.equal(one, torch.rand(3))
+
+
+def test_codebooks_take_off_what_the_formula_says() -> None:
+    """For Gaussian residuals each stage leaves about 1 − 2 ln V / D of the power."""
+    x = torch.randn(4000, 128, generator=torch.Generator().manual_seed(1))
+    residual = x
+    for book in entries(x, 3, 1024, torch.Generator().manual_seed(2)):
+        residual = residual - book[torch.cdist(residual, book).argmin(-1)]
+    left = float(residual.square().mean() / x.square().mean())
+    assert 0.6 < left < 0.85
+
+
+def test_torchaudio_imports_where_its_extension_does_not_load() -> None:
+    if importlib.util.find_spec("torchaudio") is None:
+        pytest.skip("torchaudio is in the extra codecs")
+    code = """
+import sys
+import torch
+def load(path):
+    raise OSError("libc10_cuda.so")
+torch.ops.load_library = load
+from bench.codecs.torchaudio_import import import_torchaudio
+import_torchaudio()
+import torchaudio
+assert torchaudio.functional.resample(torch.zeros(1, 480), 48000, 24000).shape == (1, 240)
+try:
+    torchaudio.functional.forced_align(torch.zeros(1, 3, 2), torch.ones(1, 1, dtype=torch.int32))
+except RuntimeError as error:
+    assert "compiled extension" in str(error), error
+    sys.exit(0)
+sys.exit(1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
