@@ -149,8 +149,10 @@ def imported(name: str, package: str, alone: str = "") -> Iterator[None]:
 def entries(x: Tensor, stages: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Codebooks for a residual quantiser that is untrained: those of packages begin at zero, and tell nothing apart.
 
-    Gaussian, the first about the mean of `x`, the others about zero, with √(2 ln V / D) of its spread over time:
-    the scale at which the nearest of V entries in D dimensions takes most off a Gaussian residual.
+    Gaussian, the first about the mean of `x`, the others about zero. The first has √(2 ln V / D) of the spread over
+    time, the scale at which the nearest of V entries in D dimensions takes most off a Gaussian residual: 2 ln V / D
+    of its power. The next ones fall twice as fast as such residuals do, so that to code a sum of entries is to find
+    them again.
 
     Args:
         x: (T, D), what the quantiser is to code.
@@ -160,9 +162,10 @@ def entries(x: Tensor, stages: int, size: int, generator: torch.Generator) -> It
     """
     import torch
 
-    mean = x.mean(0)
-    share = min(1.0, math.sqrt(2.0 * math.log(size) / x.shape[1]))
+    mean, off = x.mean(0), min(1.0, 2.0 * math.log(size) / x.shape[1])
     # a power of two, so that another machine's rounding does not reach the entries' scale
-    scale = 2.0 ** round(math.log2(share * max(float((x - mean).std()), 1e-12)))
+    scale = 2.0 ** round(math.log2(max(math.sqrt(off) * float((x - mean).std()), 1e-12)))
+    falls = math.sqrt(max(0.25, 1.0 - 2.0 * off))
     for stage in range(stages):
-        yield scale * torch.randn(size, x.shape[1], generator=generator) + (mean if stage == 0 else 0.0)
+        drawn = torch.randn(size, x.shape[1], generator=generator)
+        yield scale * falls**stage * drawn + (mean if stage == 0 else 0.0)
