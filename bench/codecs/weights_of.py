@@ -50,7 +50,9 @@ class Source:
 
     def __str__(self) -> str:
         """For people."""
-        return f"{self.file} of {self.repository}@{self.revision[:8]}" if self.repository else self.url
+        return (
+            f"{self.file} of {self.repository}@{self.revision[:8]}" if self.repository else f"{self.file}, {self.url},"
+        )
 
 
 def locate(name: str, argument: str, source: Source) -> tuple[Path, str]:

@@ -21,11 +21,15 @@ from tests.bench.codecs.packaged import generators_untouched
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = {
+    "dac16": ("descript-audio-codec", "dac.model"),
+    "dac24": ("descript-audio-codec", "dac.model"),
+    "dac44": ("descript-audio-codec", "dac.model"),
     "encodec24": ("encodec", "encodec"),
     "encodec48": ("encodec", "encodec"),
     "mimi": ("moshi", "moshi.models"),
 }
-ALONE = {"mimi": ("moshi",)}
+DAC = ("descript-audio-codec", "descript-audiotools")
+ALONE = {"dac16": DAC, "dac24": DAC, "dac44": DAC, "mimi": ("moshi",)}
 
 
 @pytest.mark.parametrize("name", PACKAGES)
