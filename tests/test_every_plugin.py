@@ -10,7 +10,7 @@ INSTALLED = [
     *(("submissions", name) for name in sorted(registry.submission_files())),
     *((kind, name) for kind in ("codecs", "datasets", "tasks") for name in sorted(registry.names(kind))),
 ]
-UNTRAINED = ("encodec24", "encodec48", "mimi")
+UNTRAINED = ("encodec24", "encodec48", "mimi", "mimi_vae32")
 """Codecs whose weights are fetched: their rules are asked of random ones."""
 SLOW = ("dac16", "dac24", "dac44")
 """Half a minute each: theirs are asked of narrow ones with the same strides, in their own tests."""

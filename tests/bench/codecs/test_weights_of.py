@@ -27,9 +27,10 @@ PACKAGES = {
     "encodec24": ("encodec", "encodec"),
     "encodec48": ("encodec", "encodec"),
     "mimi": ("moshi", "moshi.models"),
+    "mimi_vae32": ("pocket-tts", "pocket_tts.models"),
 }
 DAC = ("descript-audio-codec", "descript-audiotools")
-ALONE = {"dac16": DAC, "dac24": DAC, "dac44": DAC, "mimi": ("moshi",)}
+ALONE = {"dac16": DAC, "dac24": DAC, "dac44": DAC, "mimi": ("moshi",), "mimi_vae32": ("pocket-tts",)}
 
 
 @pytest.mark.parametrize("name", PACKAGES)
