@@ -8,12 +8,15 @@ ranked; otherwise the path of a checkpoint in the package's own format.
 from __future__ import annotations
 
 import math
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from bench.cache import file_digest
 from bench.errors import BenchError, DataError
@@ -84,9 +87,16 @@ def _fetched(name: str, source: Source) -> Path:
 
 
 def _from_hub(source: Source) -> Path:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, errors, hf_hub_download
 
-    return Path(hf_hub_download(source.repository, source.file, revision=source.revision))
+    try:
+        found = hf_hub_download(source.repository, source.file, revision=source.revision, local_files_only=True)
+    except errors.LocalEntryNotFoundError:
+        if not getproxies():
+            # without a network the hub's client tries six times, and says so each time
+            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, None)
+        found = hf_hub_download(source.repository, source.file, revision=source.revision)
+    return Path(found)
 
 
 def _from_url(source: Source) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import math
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -77,18 +78,31 @@ def test_the_published_file_is_found_fetched_and_held_against_its_digest(
     assert not path.exists()
 
 
-def test_the_hub_is_asked_for_the_pinned_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hub_is_asked_for_the_pinned_revision_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = pytest.importorskip("huggingface_hub")
     asked = []
 
-    def download(repository: str, file: str, revision: str) -> str:
-        asked.append((repository, file, revision))
+    def download(repository: str, file: str, revision: str, local_files_only: bool = False) -> str:
+        asked.append((repository, file, revision, local_files_only))
+        if local_files_only:
+            raise hub.errors.LocalEntryNotFoundError("not cached")
         (tmp_path / "f").write_bytes(b"")
         return str(tmp_path / "f")
 
+    def unknown(*args: object) -> None:
+        raise socket.gaierror("Name or service not known")
+
     monkeypatch.setattr(hub, "hf_hub_download", download)
+    monkeypatch.setattr("bench.codecs.weights_of.getproxies", dict)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(
+        DataError, match=r"^codec it: f of who/what@r1 is not here and cannot be fetched \(gaierror\); say"
+    ):
+        locate("it", "", Source("f", None, "who/what", "r1"))
+    assert asked == [("who/what", "f", "r1", True)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args: [])
     assert locate("it", "", Source("f", None, "who/what", "r1"))[0] == tmp_path / "f"
-    assert asked == [("who/what", "f", "r1")]
+    assert asked[1:] == [("who/what", "f", "r1", True), ("who/what", "f", "r1", False)]
 
 
 def test_taps_by_name() -> None:
