@@ -1,5 +1,5 @@
 # Two commands matter: `make run` and `make test`. Both set up .venv by themselves and again after a change
-# of pyproject.toml or constraints.txt. Another interpreter: `make run PYTHON=python3.12`.
+# of pyproject.toml, constraints.txt or requirements-nodeps.txt. Another interpreter: `make run PYTHON=python3.12`.
 
 PYTHON ?= python3
 VENV := .venv
@@ -51,6 +51,7 @@ $(VENV)/.installed-run: $(VENV)/.created pyproject.toml constraints.txt
 	@$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed-run
+$(VENV)/.installed-test: $(VENV)/.installed-run requirements-nodeps.txt
 	@$(PIP) --editable '.[dev]'
+	@$(PIP) --no-deps --requirement requirements-nodeps.txt
 	@touch $@

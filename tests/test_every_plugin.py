@@ -10,10 +10,18 @@ INSTALLED = [
     *(("submissions", name) for name in sorted(registry.submission_files())),
     *((kind, name) for kind in ("codecs", "datasets", "tasks") for name in sorted(registry.names(kind))),
 ]
+UNTRAINED = ("encodec24", "encodec48", "mimi", "mimi_vae32")
+"""Codecs whose weights are fetched: their rules are asked of random ones."""
+SLOW = ("dac16", "dac24", "dac44")
+"""Half a minute each: theirs are asked of narrow ones with the same strides, in their own tests."""
 
 
 @pytest.mark.parametrize(("kind", "name"), INSTALLED)
 def test_every_installed_plugin_keeps_the_rules(one_thread: None, kind: str, name: str) -> None:
+    if kind == "codecs" and name in SLOW:
+        pytest.skip("the rules are asked of a narrow one, in tests/bench/codecs/test_dac.py")
+    if kind == "codecs" and name in UNTRAINED:
+        name += ":random"
     try:
         results = report.check(name, kind)
     except DataError as needs:  # a folder of audio, or weights, that nobody has given

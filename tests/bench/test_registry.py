@@ -61,6 +61,19 @@ def test_the_argument_is_what_follows_the_first_colon(lab: Lab) -> None:
     assert registry.build("datasets", "tiny:a:b").name == "tiny:a:b"
 
 
+def test_a_tap_is_what_follows_the_first_at_sign_of_a_codecs_name(lab: Lab) -> None:
+    assert registry.codec_spec("levels@fine:a@b:c") == ("levels", "fine", 1, "a@b:c")
+    with pytest.raises(BenchError, match=r"^codec 'levels' has no taps, got 'fine'$"):
+        registry.build("codecs", "levels@fine")
+    with pytest.raises(UnknownName, match="no codec 'nonesuch'"):
+        registry.build("codecs", "nonesuch@fine")
+    lab.write("tapped.py", "from tinylab.codec import Levels\n\n\nclass Tapped(Levels):\n"
+              "    def __init__(self, argument='', tap='plain'):\n"
+              "        super().__init__(argument)\n        self.tap = tap\n")  # fmt: skip
+    lab.install("codecs", tapped="tinylab.tapped:Tapped")
+    assert registry.build("codecs", "tapped").tap == "plain" and registry.build("codecs", "tapped@fine").tap == "fine"
+
+
 def test_a_name_claimed_by_two_packages_is_no_ones(lab: Lab) -> None:
     other = lab.folder / "other-1.0.dist-info"
     other.mkdir()
