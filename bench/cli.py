@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from bench.errors import BenchError, PluginError
+from bench.errors import BenchError, PluginError, UnknownName
 
 app = typer.Typer(
     help="Measure whether a latent space is good for autoregressive audio modelling.",
@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 
 
+ITSELF = "codec_itself"
+"""The card of a codec without a model."""
 INTERRUPTED = 130
 """What a shell expects after Ctrl-C, and what typer makes of it."""
 
@@ -64,9 +66,19 @@ DatasetName = Annotated[str, typer.Option(help="Dataset, NAME or folder:PATH; de
 
 @app.command()
 def run(
-    submission: Annotated[list[str], typer.Option(help="Card name or TOML file; may be repeated.")],
-    suite: Annotated[str, typer.Option(help="Suite name or TOML file.")] = "mini",
+    submission: Annotated[
+        list[str] | None, typer.Option(help="Card name or TOML file; may be repeated.", show_default=False)
+    ] = None,
+    suite: Annotated[
+        str, typer.Option(help="Suite name or TOML file; default: mini, or codecs with --codecs.", show_default=False)
+    ] = "",
     codec: CodecName = "",
+    codecs: Annotated[
+        str,
+        typer.Option(
+            help="Codecs side by side, NAME,NAME,…, each stacked to 12.5 Hz; default submission: codec_itself."
+        ),
+    ] = "",
     dataset: DatasetName = "",
     task: Annotated[list[str] | None, typer.Option(help="Only this task; may be repeated.")] = None,
     device: Device = "auto",
@@ -81,17 +93,23 @@ def run(
 
     _hush(quiet)
     record.check_folder(records)
+    if codec and codecs:
+        raise BenchError("run: expected --codec or --codecs, got both")
+    if not submission and not codecs:
+        raise BenchError("run: expected --submission NAME (`bench list submissions` shows them), or --codecs")
     built: dict[tuple[str, str], object] = {}
-    written, failures = [], []
+    written: list[Path] = []
+    failures: list[str] = []
     with Bar(quiet) as bar:
+        specs = _matched(codecs, built, failures) if codecs else [codec]
         # all rows are looked up before the first is made: a name misspelt last costs no time
         rows = [
             runner.Row(
                 runner.Request(
                     submission=name,
-                    suite=suite,
+                    suite=suite or ("codecs" if codecs else "mini"),
                     cache=cache or default_cache(),
-                    codec=codec,
+                    codec=spec,
                     dataset=dataset,
                     device=device,
                     seed=seed,
@@ -100,7 +118,8 @@ def run(
                 bar,
                 built,
             )
-            for name in dict.fromkeys(submission)
+            for spec in specs
+            for name in dict.fromkeys(submission or [ITSELF])
         ]
         for row in rows:
             try:
@@ -115,6 +134,24 @@ def run(
             typer.echo(point.load()(records, written))
     if failures:
         raise BenchError("; ".join(failures))
+
+
+def _matched(codecs: str, built: dict[tuple[str, str], object], failures: list[str]) -> list[str]:
+    """Specs of the codecs that can be built, which go into `built`; the others cost the rest nothing."""
+    from bench import matching
+
+    specs = []
+    for spec in matching.listed(codecs):
+        try:
+            found = matching.matched(spec)
+        except UnknownName:
+            raise
+        except BenchError as error:
+            failures.append(str(error))
+            continue
+        built["codecs", found.spec] = found.codec
+        specs.append(found.spec)
+    return specs
 
 
 @app.command()

@@ -1,7 +1,8 @@
 """Which records may stand in one table.
 
 Records of one suite, dataset and codec form a board. Names are not enough: a row is left out, and said to be,
-when it was made on other audio or on other codec weights than the newest row.
+when it was made on other audio or on other codec weights than the newest row. Records that answer for a codec and no
+model form one board for each suite and dataset, whose rows are codecs.
 """
 
 from __future__ import annotations
@@ -12,21 +13,28 @@ from typing import Any
 
 from bench.config import Control
 from bench.record import Record, by_key
+from leaderboard.across import compares_codecs
 
+SIDE_BY_SIDE = "codecs side by side"
 REPLICATE = "@seed"
 """What stands between a row's name and the seed it was made again with."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One submission of a board. `new`: from the folder laid over the committed one."""
+    """One submission of a board, or one codec. `new`: from the folder laid over the committed one."""
 
     record: Record
     new: bool = False
 
     @property
     def name(self) -> str:
-        return self.record.submission.name
+        return self.record.codec.name if self.is_codec else self.record.submission.name
+
+    @property
+    def is_codec(self) -> bool:
+        """Whether the row is a codec's."""
+        return compares_codecs(self.record)
 
     @property
     def trained(self) -> bool:
@@ -53,6 +61,11 @@ class Board:
     codec: str
     rows: tuple[Row, ...]
     left_out: dict[str, str]
+
+    @property
+    def of_codecs(self) -> bool:
+        """Whether its rows are codecs."""
+        return all(row.is_codec for row in self.rows)
 
     @property
     def newest(self) -> Record:
@@ -102,8 +115,13 @@ def boards(committed: Iterable[Record], fresh: Iterable[Record] = ()) -> list[Bo
     rows |= {key: Row(record, new=True) for key, record in by_key(fresh).items()}
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for key in sorted(rows):
-        groups.setdefault(key[:3], []).append(rows[key])
+        groups.setdefault(board_key(rows[key].record), []).append(rows[key])
     return [_board(*key, group) for key, group in groups.items()]
+
+
+def board_key(record: Record) -> tuple[str, str, str]:
+    """Suite, dataset and codec of the board that a record belongs to."""
+    return (record.suite, record.dataset.name, SIDE_BY_SIDE if compares_codecs(record) else record.codec.name)
 
 
 def _board(suite: str, dataset: str, codec: str, rows: list[Row]) -> Board:
@@ -122,6 +140,6 @@ def _mismatch(record: Record, reference: Record) -> str:
         return "scored on other utterances than the newest row"
     mine, theirs = record.codec, reference.codec
     # a row on random weights is shown beside the others, labelled and unranked
-    if mine.trained and (mine.weights_digest, mine.frame_rate) != (theirs.weights_digest, theirs.frame_rate):
+    if mine.trained and not compares_codecs(record) and (mine.weights_digest, mine.frame_rate) != (theirs.weights_digest, theirs.frame_rate):
         return f"its {mine.name} has other weights than the newest row's"
     return ""

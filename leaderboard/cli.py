@@ -126,11 +126,11 @@ def after_run(records: Path, written: list[Path], wide: bool = False) -> str:
         wide: every column, not the headline ones alone.
     """
     from bench.record import read
-    from leaderboard.board import boards
+    from leaderboard.board import board_key, boards
     from leaderboard.store import committed_folder
 
     mine = [read(path) for path in written]
-    keys = {record.key[:3] for record in mine}
+    keys = {board_key(record) for record in mine}
     done = {path.resolve() for path in written}
     others = [path for path in sorted(records.glob("*.json")) if path.resolve() not in done]
     fresh = _readable(others) + mine

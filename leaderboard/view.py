@@ -10,6 +10,7 @@ from typing import Any, Literal
 from bench.config import ColumnCard, Control
 from bench.record import ColumnValues, TaskEntry
 from bench.stats import Interval, interval
+from leaderboard.across import place
 from leaderboard.board import Board, Row, newest, preferred
 from leaderboard.compare import covers_zero, order
 from leaderboard.judged import Judged, judged
@@ -83,7 +84,8 @@ def _task_view(board: Board, name: str, wide: bool) -> TaskView:
             for column, reason in entries[row.name].skipped_columns.items():
                 if column not in cards:
                     skipped.setdefault(column, {})[row.name] = reason
-    return TaskView(name, version, _sorted(rows, columns, controls), tuple(columns), other, skipped, controls)
+    placed = by_predictability(rows, columns) if board.of_codecs else _sorted(rows, columns, controls)
+    return TaskView(name, version, placed, tuple(columns), other, skipped, controls)
 
 
 def _mismatch(entry: TaskEntry, version: int, parameters: Mapping[str, Any]) -> str:
@@ -176,6 +178,16 @@ def _bound(entry: TaskEntry, card: ColumnCard) -> Literal["lower", "upper", ""]:
     noted = entry.notes.get("bounds")
     found = noted.get(card.name) if isinstance(noted, dict) else None
     return found if found in ("lower", "upper") else ""
+
+
+def by_predictability(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Row, ...]:
+    """Codecs that compare with each other first, and among them the most predictable by the first column."""
+
+    def at(row: Row) -> tuple[tuple[bool, bool, bool], float, str]:
+        interval = columns[0].cells[row.name].interval if columns else None
+        return place(row.record), -interval.value if interval else 0.0, row.name
+
+    return tuple(sorted(rows, key=at))
 
 
 def _sorted(rows: Sequence[Row], columns: Sequence[Column], controls: Mapping[str, str]) -> tuple[Row, ...]:

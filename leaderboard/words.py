@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from bench.stats import Interval
+from leaderboard.across import remarks
 from leaderboard.board import Board, Row
 from leaderboard.shown import bounds, number, unit
 from leaderboard.text import plain
@@ -122,15 +123,23 @@ def provenance(board: Board, named: Named) -> list[str]:
     seconds = sum(u.seconds for u in record.dataset.utterances.values())
     speakers = len({u.speaker for u in record.dataset.utterances.values()})
     known = f", {speakers} speakers" if record.dataset.speakers_known else ""
+    rate = "" if board.of_codecs else f"; codec {plain(board.codec)}, {record.codec.frame_rate:g} frames/s"
     lines = [
         f"suite {plain(board.suite)}; dataset {plain(board.dataset)}, {record.dataset.split} split, "
-        f"{len(record.dataset.utterances)} utterances{known}, {seconds / 60:.1f} min; "
-        f"codec {plain(board.codec)}, {record.codec.frame_rate:g} frames/s"
+        f"{len(record.dataset.utterances)} utterances{known}, {seconds / 60:.1f} min{rate}"
     ]
+    if board.of_codecs:
+        lines += [_dims(board.rows, named), *map(plain, remarks({named(r.name): r.record for r in board.rows}))]
     lines += _by_value(board.rows, "made", lambda row: row.record.created[:10], named)
     lines += _by_value(board.rows, "commit", _commit, named)
     lines += _by_value(board.rows, "on", _machine, named)
     return lines + [f"{named(name)} is not shown: {plain(why)}" for name, why in board.left_out.items()]
+
+
+def _dims(rows: Iterable[Row], named: Named) -> str:
+    return "latents: " + ", ".join(
+        f"{named(row.name)} {row.record.codec.dim} at {row.record.codec.frame_rate:.4g} Hz" for row in rows
+    )
 
 
 def _by_value(rows: Iterable[Row], what: str, value: Callable[[Row], str], named: Named) -> list[str]:

@@ -31,7 +31,7 @@ RANKS = (
     ("bench.metrics", "bench.fitting"),
     ("bench.calibration",),
     ("bench.checked", "bench.environment", "bench.latents", "bench.record", "bench.registry", "bench.stacking"),
-    ("bench.conformance", "bench.listing", "bench.selftest", "bench.selftest_report"),
+    ("bench.conformance", "bench.listing", "bench.matching", "bench.selftest", "bench.selftest_report"),
     ("bench.runner",),
     ("bench.cli",),
 )

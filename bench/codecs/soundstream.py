@@ -7,7 +7,8 @@ residual quantiser, 200 · N bit/s (Lyra's own rates are 16, 30 and 46 stages: 3
 
 The files are those of Lyra v1.3.2 (github.com/google/lyra, `lyra/model_coeffs`, Apache-2.0), three TFLite models
 that are not shipped here. FOLDER holds them; without one it is `lyra` in the folder that the environment variable
-LATENTBENCH_DATA names. Their sha256 are pinned below: other weights are another codec.
+LATENTBENCH_DATA names, or in ../shared/data where that is. Their sha256 are pinned below: other weights are another
+codec.
 
 The models are streaming ones, a frame of 20 ms a call, with state in variables that no reset clears; so each
 utterance gets interpreters of its own, and a batch is a loop. Nothing runs on a GPU; tensors come back on the device
@@ -72,7 +73,7 @@ class SoundStream:
     """Codec plug-in `soundstream`.
 
     Args:
-        argument: the folder of the three files; empty for `lyra` in LATENTBENCH_DATA.
+        argument: the folder of the three files; empty for `lyra` in LATENTBENCH_DATA, or in ../shared/data.
         tap: "unquantised" (also empty), or a number of stages.
 
     Attributes:
@@ -193,6 +194,8 @@ def _folder(argument: str) -> Path:
         return Path(argument).expanduser()
     if data := os.environ.get("LATENTBENCH_DATA"):
         return Path(data) / "lyra"
+    if (beside := Path("../shared/data/lyra")).is_dir():
+        return beside
     raise DataError(f"codec soundstream: needs {', '.join(SHA256)} ({SOURCE}); {HOW}")
 
 

@@ -183,6 +183,7 @@ def test_an_unknown_tap_names_those_there_are(tap: str) -> None:
 
 def test_without_files_it_says_which_and_where_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LATENTBENCH_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
     told = r"soundstream_encoder\.tflite, quantizer\.tflite, lyragan\.tflite.*Apache-2\.0.*--codec soundstream:FOLDER"
     with pytest.raises(DataError, match=f"needs {told}"):
         SoundStream()
