@@ -139,7 +139,9 @@ def _mismatch(record: Record, reference: Record) -> str:
     if set(record.dataset.utterances) != set(reference.dataset.utterances):
         return "scored on other utterances than the newest row"
     mine, theirs = record.codec, reference.codec
+    if compares_codecs(record):
+        return ""
     # a row on random weights is shown beside the others, labelled and unranked
-    if mine.trained and not compares_codecs(record) and (mine.weights_digest, mine.frame_rate) != (theirs.weights_digest, theirs.frame_rate):
+    if mine.trained and (mine.weights_digest, mine.frame_rate) != (theirs.weights_digest, theirs.frame_rate):
         return f"its {mine.name} has other weights than the newest row's"
     return ""
