@@ -1,4 +1,4 @@
-"""The commands `leaderboard` and `check`, and the table that `bench run` prints when it is done.
+"""The commands `leaderboard` and `check` (`codecs` is beside), and the table that `bench run` prints when it is done.
 
 What is heavy is imported when a command runs, so that `bench --help` stays fast.
 """
@@ -6,44 +6,21 @@ What is heavy is imported when a command runs, so that `bench --help` stays fast
 from __future__ import annotations
 
 import logging
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from leaderboard.codecs_cli import codecs
+from leaderboard.formats import TableFormat
+
 if TYPE_CHECKING:
     from bench.record import Record
-    from leaderboard.board import Board
 
 log = logging.getLogger(__name__)
 
 FRESH = Path("records")
-ASCII = {
-    "−": "-",
-    "–": "-",
-    "≥": ">=",
-    "≤": "<=",
-    "†": "+",
-    "‡": "#",
-    "↑": "up",
-    "↓": "down",
-    "→": "to ",
-    "·": "|",
-    "×": "x",
-    "…": "...",
-}
-
-
-class TableFormat(str, Enum):
-    """What `bench leaderboard` writes."""
-
-    terminal = "terminal"
-    md = "md"
-    csv = "csv"
-    json = "json"
-    latex = "latex"
 
 
 class CheckFormat(str, Enum):
@@ -57,6 +34,7 @@ def register(app: typer.Typer) -> None:
     """Add this package's commands to the command line of `bench`."""
     app.command(name="leaderboard")(leaderboard)
     app.command(name="check")(check)
+    app.command(name="codecs")(codecs)
 
 
 def leaderboard(
@@ -79,15 +57,16 @@ def leaderboard(
     from bench.errors import BenchError
     from bench.markers import replace_block
     from leaderboard.board import boards
+    from leaderboard.show import only, shown, tables_of
     from leaderboard.store import committed_folder, read_rows
 
     if write is not None and form is not TableFormat.md:
         raise BenchError("--write needs --format md: the markers are Markdown comments")
     base = read_rows(committed_folder() if records is None else records)
     found = boards(base, [] if fresh is None else read_rows(fresh))
-    text = _tables(_only(found, suite, dataset, codec), form, wide)
+    text = tables_of(only([b for b in found if not b.of_codecs], suite, dataset, codec), form, wide)
     if write is None:
-        _print(text)
+        shown(text)
     else:
         replace_block(write, "leaderboard", text)
 
@@ -109,10 +88,11 @@ def check(
     """
     from leaderboard.changes import as_json, as_text
     from leaderboard.regress import compare
+    from leaderboard.show import shown
     from leaderboard.store import committed_folder, read_rows
 
     found = compare(read_rows(committed_folder() if committed is None else committed), read_rows(fresh))
-    _print(as_json(found) if form is CheckFormat.json else as_text(found, wide))
+    shown(as_json(found) if form is CheckFormat.json else as_text(found, wide))
     if found.regressed or (every and (found.not_run or found.tasks_not_run)):
         raise typer.Exit(1)
 
@@ -127,6 +107,7 @@ def after_run(records: Path, written: list[Path], wide: bool = False) -> str:
     """
     from bench.record import read
     from leaderboard.board import board_key, boards
+    from leaderboard.show import tables_of
     from leaderboard.store import committed_folder
 
     mine = [read(path) for path in written]
@@ -135,7 +116,7 @@ def after_run(records: Path, written: list[Path], wide: bool = False) -> str:
     others = [path for path in sorted(records.glob("*.json")) if path.resolve() not in done]
     fresh = _readable(others) + mine
     found = boards(_readable(sorted(committed_folder().glob("*.json"))), fresh)
-    return _tables([b for b in found if (b.suite, b.dataset, b.codec) in keys], TableFormat.terminal, wide)
+    return tables_of([b for b in found if (b.suite, b.dataset, b.codec) in keys], TableFormat.terminal, wide)
 
 
 def _readable(paths: list[Path]) -> list[Record]:
@@ -152,31 +133,3 @@ def _try_read(path: Path) -> Record | None:
         # a stray file must not cost a finished run its table
         log.warning("left out of the table: %s", error)
         return None
-
-
-def _only(found: list[Board], suite: str | None, dataset: str | None, codec: str | None) -> list[Board]:
-    from bench.errors import UnknownName
-
-    for what, wanted in (("suite", suite), ("dataset", dataset), ("codec", codec)):
-        names = {getattr(board, what) for board in found}
-        if wanted is not None and wanted not in names:
-            raise UnknownName(f"{what} among these records", wanted, sorted(names))
-        found = [board for board in found if wanted in (None, getattr(board, what))]
-    return found
-
-
-def _tables(found: list[Board], form: TableFormat, wide: bool) -> str:
-    from leaderboard.headings import installed_cards
-    from leaderboard.table import tables
-
-    names = {name for board in found for row in board.rows for name in row.record.tasks}
-    return tables(found, form.value, wide, installed_cards(names))
-
-
-def _print(text: str) -> None:
-    encoding = sys.stdout.encoding or "ascii"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        text = "".join(ASCII.get(c, c) for c in text).encode(encoding, "replace").decode(encoding)
-    typer.echo(text)

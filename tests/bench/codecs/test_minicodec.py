@@ -11,6 +11,7 @@ from bench.codecs.minicodec import WEIGHTS, MiniCodec
 from bench.codecs.minicodec_model import Config, Minicodec, mel_filterbank
 from bench.contract import Codec, HasCodes
 from bench.datasets.synthspeech import SynthSpeech
+from bench.errors import DataError
 from bench.metrics.distortion import log_mel_l1, stoi
 
 HOP = 1280
@@ -117,8 +118,6 @@ def test_mel_filters_cover_the_band_without_gaps() -> None:
 
 
 def test_an_argument_and_a_damaged_file_are_refused(tmp_path) -> None:
-    from bench.errors import DataError
-
     with pytest.raises(DataError, match="takes no argument, got 'x'"):
         MiniCodec("x")
     broken = tmp_path / "weights.safetensors"
@@ -131,3 +130,15 @@ def test_untrained_and_trained_differ() -> None:
     torch.manual_seed(0)
     fresh = Minicodec(Config()).eval()
     assert not torch.allclose(fresh.encoder(audio(4)[:, 0])[0], MiniCodec().encode(audio(4)))
+
+
+def test_a_tap_after_n_stages_is_what_the_codes_of_n_stages_give(codec: MiniCodec) -> None:
+    sound = audio(6)
+    x = codec.encode(sound)
+    tapped = MiniCodec(tap="rvq3")
+    assert tapped.info.name == "minicodec@rvq3" and len(tapped.info.codebooks) == 3
+    assert torch.equal(tapped.encode(sound), codec.from_codes(codec.codes(x)[..., :3]))
+    assert tapped.codes(tapped.encode(sound)).shape == (1, 6, 3)
+    assert MiniCodec(tap="continuous").info == codec.info and tapped.info.weights_digest == codec.info.weights_digest
+    with pytest.raises(DataError, match="no tap 'rvq9'; there are: continuous, rvq1 to rvq8"):
+        MiniCodec(tap="rvq9")

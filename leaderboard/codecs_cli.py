@@ -1,0 +1,67 @@
+"""The command `codecs`: codecs side by side, as a table and as a figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from leaderboard.formats import TableFormat
+
+if TYPE_CHECKING:
+    from leaderboard.board import Board
+
+NONE = "no records of codecs here; `bench run --codecs NAME,NAME` makes them"
+
+
+def codecs(
+    records: Annotated[
+        Path | None, typer.Option(help="Folder of records; without it, the committed ones.", show_default=False)
+    ] = None,
+    fresh: Annotated[
+        Path | None, typer.Option(help="Folder laid over them; its rows are marked (new).", show_default=False)
+    ] = None,
+    form: Annotated[TableFormat, typer.Option("--format", help="How to write the tables.")] = TableFormat.terminal,
+    wide: Annotated[bool, typer.Option("--wide", help="Every column, not the headline ones alone.")] = False,
+    suite: Annotated[str | None, typer.Option(help="Only this suite.", show_default=False)] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only this dataset.", show_default=False)] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Write between the codecs markers of this file.", show_default=False)
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Also draw predictability against fidelity, as SVG.", show_default=False)
+    ] = None,
+) -> None:
+    """Show codecs side by side: how predictable their latents are, and what they keep of the recording."""
+    from bench.errors import BenchError
+    from bench.markers import replace_block
+    from leaderboard.board import boards
+    from leaderboard.show import only, shown, tables_of
+    from leaderboard.store import committed_folder, read_rows
+
+    if write is not None and form is not TableFormat.md:
+        raise BenchError("--write needs --format md: the markers are Markdown comments")
+    base = read_rows(committed_folder() if records is None else records)
+    found = [b for b in boards(base, [] if fresh is None else read_rows(fresh)) if b.of_codecs]
+    found = only(found, suite, dataset, None)
+    if not found:
+        raise BenchError(f"codecs: {NONE}")
+    text = tables_of(found, form, wide)
+    if write is None:
+        shown(text)
+    else:
+        replace_block(write, "codecs", text)
+    if figure is not None:
+        _draw(found, figure)
+
+
+def _draw(found: list[Board], figure: Path) -> None:
+    from bench.errors import BenchError
+    from leaderboard.codec_figure import draw
+
+    text = draw(found)
+    try:
+        figure.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BenchError(f"--figure: {figure} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,15 @@
+"""The formats that a command may be asked for."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class TableFormat(str, Enum):
+    """What the commands that show tables write."""
+
+    terminal = "terminal"
+    md = "md"
+    csv = "csv"
+    json = "json"
+    latex = "latex"

@@ -1,0 +1,63 @@
+"""Boards chosen by name and written to a terminal of any encoding."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from leaderboard.formats import TableFormat
+
+if TYPE_CHECKING:
+    from leaderboard.board import Board
+
+ASCII = {
+    "−": "-",
+    "–": "-",
+    "≥": ">=",
+    "≤": "<=",
+    "†": "+",
+    "‡": "#",
+    "↑": "up",
+    "↓": "down",
+    "→": "to ",
+    "·": "|",
+    "×": "x",
+    "…": "...",
+}
+
+
+def only(found: list[Board], suite: str | None, dataset: str | None, codec: str | None) -> list[Board]:
+    """The boards of that suite, dataset and codec; None takes all.
+
+    Raises:
+        UnknownName: there is none of that name.
+    """
+    from bench.errors import UnknownName
+
+    for what, wanted in (("suite", suite), ("dataset", dataset), ("codec", codec)):
+        names = {getattr(board, what) for board in found}
+        if wanted is not None and wanted not in names:
+            raise UnknownName(f"{what} among these records", wanted, sorted(names))
+        found = [board for board in found if wanted in (None, getattr(board, what))]
+    return found
+
+
+def tables_of(found: list[Board], form: TableFormat, wide: bool) -> str:
+    """The boards with the titles and questions of the installed tasks."""
+    from leaderboard.headings import installed_cards
+    from leaderboard.table import tables
+
+    names = {name for board in found for row in board.rows for name in row.record.tasks}
+    return tables(found, form.value, wide, installed_cards(names))
+
+
+def shown(text: str) -> None:
+    """Print `text`, in ASCII where the terminal has no more."""
+    encoding = sys.stdout.encoding or "ascii"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = "".join(ASCII.get(c, c) for c in text).encode(encoding, "replace").decode(encoding)
+    typer.echo(text)
