@@ -14,9 +14,6 @@ from tests.conftest import Done
 from tests.plugins import Lab
 
 FAST = (
-    "from tinylab.codec import Levels as Slow\n\n\nclass Levels(Slow):\n"
-    "    def __init__(self, argument='', tap=''):\n"
-)
     "from tinylab.codec import Levels as Slow\n\n\nclass Levels(Slow):\n    def __init__(self, argument='', tap=''):\n"
 )
 HALVES = FAST + (
