@@ -189,6 +189,31 @@ def encode(
 
 
 @app.command()
+def diagnose(
+    codec: Annotated[str, typer.Option(help="Codec, NAME[@TAP][+stackF][:ARGUMENT]; stacked to 12.5 Hz.")],
+    dataset: DatasetName = "",
+    suite: Annotated[
+        str, typer.Option(help="Suite with the budgets; diagnose_quick shows whether all works.", show_default=False)
+    ] = "",
+    device: Device = "auto",
+    seed: Annotated[int | None, typer.Option(help="Root seed; default: the suite's.")] = None,
+    cache: CacheDir = None,
+    out: Annotated[Path, typer.Option(help="Where the page and its records go.")] = Path("diagnosis"),
+    quiet: Quiet = False,
+) -> None:
+    """One page about a codec: is there anything to predict in its latents, and what kind of thing."""
+    from bench.diagnose import diagnose as made
+    from bench.progress import Bar
+
+    _hush(quiet)
+    shared = {"suite": suite, "cache": cache or default_cache(), "dataset": dataset, "device": device, "seed": seed}
+    with Bar(quiet) as bar:
+        text, path = made(shared, codec, out, bar)
+    typer.echo(text)
+    typer.echo(f"written to {path}")
+
+
+@app.command()
 def selftest(
     preset: Annotated[Preset, typer.Option(help="fast: minutes; full: up to an hour.")] = Preset.fast,
     only: Annotated[list[str] | None, typer.Option(help="Only this task or plug-in; may be repeated.")] = None,

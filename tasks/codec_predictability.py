@@ -4,7 +4,9 @@ No model is asked: the state is the latent itself, x_≤t, which is what every a
 
 * `gain_<h>ms`: NLL[null-context twin] − NLL[probe on x_≤t] of the latent h milliseconds on, as `delta_nll` has it.
 * `order_<h>ms`: the same above a probe that reads, at every t, a frame drawn at random from those before. What that
-  one gains is what an utterance keeps for its whole length, such as the voice and the level; above it is order.
+  one gains is what an utterance keeps for its whole length, such as the voice and the level; above it is order. Where
+  it gains nothing over all frames, having learned its training frames by heart, the twin stands in for it: order is
+  never more than the gain.
 * direction and magnitude of Δx, cells, the capacity ladder: the tasks `direction`, `clusters` and `ladder`, at the
   parameters that this card lays over theirs. Where the order of frames adds nothing, direction is not 0 but its `null`.
 * `effective_rank`: exp of the entropy of the covariance's eigenvalues, of the training frames.
@@ -153,7 +155,8 @@ def gains(states: States, context: Context, horizons_ms: Sequence[int]) -> list[
     for one in half:
         context.note("half_data_nats", {str(ms): _mean(twin[ms]) - _mean(one[ms]) for ms in horizons})
     out = []
-    for name, above in (("gain", twin), ("order", kept)):
+    better = {ms: kept[ms] if _mean(kept[ms]) < _mean(twin[ms]) else twin[ms] for ms in horizons}
+    for name, above in (("gain", twin), ("order", better)):
         for ms, k in horizons.items():
             values = {i: float((above[ms][i] - nll).double().mean()) for i, nll in probe[ms].items() if len(nll)}
             out.append(scored(f"{name}_{ms}ms", values, found.splits["test"], k))

@@ -33,6 +33,7 @@ RANKS = (
     ("bench.checked", "bench.environment", "bench.latents", "bench.record", "bench.registry", "bench.stacking"),
     ("bench.conformance", "bench.listing", "bench.matching", "bench.selftest", "bench.selftest_report"),
     ("bench.runner",),
+    ("bench.diagnose",),
     ("bench.cli",),
 )
 # Built-in plug-ins use what a stranger's would, each its own kind, and are found through entry points only.

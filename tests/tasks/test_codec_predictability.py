@@ -15,7 +15,7 @@ from bench.calibration.process import splits
 from bench.calibration.var1 import VAR1
 from bench.contract import CodecInfo, Score, Skipped, Utterance
 from bench.errors import DataError, PluginError
-from tasks.codec_predictability import RENAMED, CodecPredictability
+from tasks.codec_predictability import RENAMED, CodecPredictability, gains
 from tasks.lookahead import CUTS, measured_ahead
 from tests.lab import ar1, estimates, gain
 
@@ -162,3 +162,13 @@ def lookahead_context(codec: Means) -> LabContext:
     context = LabContext(CodecPredictability.card, data, codec, QUICK)
     context.dataset = Recordings()
     return context
+
+
+def test_a_reader_of_earlier_frames_that_learned_by_heart_adds_no_order() -> None:
+    data = {s: ar1(0.0, 6, n, 30, i) for i, (s, n) in enumerate((("train", 6), ("valid", 6), ("test", 40)))}
+    fit = {"steps": 150, "evaluate_every": 150, "patience": 0}
+    over = {**QUICK, "half": False, "probe": {**QUICK["probe"], "fit": fit}}
+    context = LabContext(CodecPredictability.card, data, LabCodec(6), over)
+    states = {s: {u.id: u.x for u in us} for s, us in data.items()}
+    values = estimates(gains(states, context, [80]), data["test"])
+    assert values["order_80ms"].value <= values["gain_80ms"].value + 1e-9 < 0
