@@ -85,11 +85,6 @@ class TaskCard(Card):
         return card | {"columns": [c.model_dump(mode="json", exclude=shown) for c in self.columns]}
 
 
-def declared(card: TaskCard, column: str) -> ColumnCard:
-    """The card's column of that name."""
-    return next(c for c in card.columns if c.name == column)
-
-
 class SuiteCard(Card):
     """Which tasks run on what, and what each may spend."""
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from bench import checked, environment, latents, registry, selftest
 from bench import device as devices
 from bench.cache import CHOOSE, Cache, digest, file_digest, replacing
-from bench.config import TaskCard, declared, overridden
+from bench.config import TaskCard, overridden
 from bench.contract import (
     Codec,
     Dataset,
@@ -279,9 +279,9 @@ class Row:
         except BenchError as error:
             self.bar.failed(name, str(error))
             return TaskEntry(status="failed", reason=str(error), **entry)
-        columns = {
-            column: ColumnValues(column=declared(card, column), **values) for column, values in found["columns"].items()
-        }
+        given = found["columns"]
+        # as the card has them, whatever the order in which the task found them
+        columns = {c.name: ColumnValues(column=c, **given[c.name]) for c in card.columns if c.name in given}
         return TaskEntry(
             status="scored", columns=columns, skipped_columns=found["skipped"], notes=found["notes"], **entry
         )
