@@ -49,10 +49,9 @@ class Preset(str, Enum):
 
 def default_cache() -> Path:
     """$LATENTBENCH_CACHE, or latentbench under the user's cache directory."""
-    named = os.environ.get("LATENTBENCH_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentbench"
+    from bench.cache import default_root
+
+    return default_root()
 
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes a GPU where there is one.")]
@@ -130,6 +129,7 @@ def encode(
     from bench import device as devices
     from bench import latents, registry
     from bench.cache import Cache
+    from bench.overlap import overlap
     from bench.progress import Bar
 
     _hush(quiet)
@@ -138,7 +138,7 @@ def encode(
     spec = codec or card.codec
     store = Cache(cache or default_cache())
     with Bar(quiet) as bar:
-        data = registry.build("datasets", dataset or card.dataset, bar.update)
+        data = registry.build("datasets", dataset or card.dataset, bar.update, store.root)
         coder = registry.calling(f"codec {spec!r}", registry.build("codecs", spec).to, where)
         made = latents.encode(data, coder, card.minutes, store, where, bar.update, spec.partition(":")[2])
     info = coder.info
@@ -146,9 +146,12 @@ def encode(
     for split, utterances in made.splits.items():
         frames = sum(len(u.x) for u in utterances)
         typer.echo(f"  {split}: {len(utterances)} utterances, {made.minutes[split]:.1f} min, {frames} frames")
-    for what, found in (("refused", data.refused), ("converted", data.converted)):
+    notes = getattr(data, "notes", {})
+    for what, found in (("note", notes), ("refused", data.refused), ("converted", data.converted)):
         for name, reason in found.items():
             typer.echo(f"  {what}: {name}: {reason}")
+    for name, much in overlap({split: data.utterances(split) for split in latents.SPLITS}).items():
+        typer.echo(f"  ! overlap: {name}: {much}")
 
 
 @app.command()
