@@ -97,7 +97,7 @@ class LJSpeech(Corpus):
 
     NAME = "ljspeech"
     PLACE = Place("keithito/lj_speech", "main", "7611c363b2e66bbd7ab3d1dce7afa6d1883f834d")
-    USUAL = Options(split=("train",), audio="audio", speaker=NONE, text="normalized_text", id="id")
+    USUAL = Options(split=("train",), audio="audio", speaker="=LJ", text="normalized_text", id="id")
 
     @staticmethod
     def layout(path: Path) -> layouts.Layout:

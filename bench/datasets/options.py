@@ -18,6 +18,8 @@ from bench.errors import DataError
 
 NONE = "-"
 """Stands for no column, where one would be found by its name."""
+ALWAYS = "="
+"""Begins what stands in every row, where there is no column."""
 _SPLITS = ("train", "valid", "test", "split")
 _LIMITS: Mapping[str, Callable[[str], float]] = {"minutes": float, "per_speaker": int}
 
@@ -29,7 +31,8 @@ class Options:
     Attributes:
         train, valid, test: the dataset's own splits to take for ours; all three or none.
         split: the dataset's splits that are pooled and split anew, by speaker.
-        audio, speaker, text, id: columns, a nested one as `json.speaker`; "" finds one by its usual names.
+        audio, speaker, text, id: columns, a nested one as `json.speaker`; "" finds one by its usual names. `=NAME`
+            is no column but the name of everyone's speaker.
         keep: only rows in whose id this regular expression is found.
         minutes: of each of the dataset's splits, rows are read until they last this long.
         per_speaker: at most this many utterances of a speaker in each of the dataset's splits; 0: all.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.datasets.options import NONE, Options
+from bench.datasets.options import ALWAYS, NONE, Options
 from bench.datasets.rows import Described, Row
 from bench.datasets.unreadable import needed, reading
 from bench.errors import DataError
@@ -67,7 +67,7 @@ class Streamed:
         columns = self._columns(stream)
         decode = _labels(stream.features)
         with reading(self.who):
-            tops = dict.fromkeys(name.partition(".")[0] for name in columns.values())
+            tops = dict.fromkeys(name.partition(".")[0] for name in columns.values() if not name.startswith(ALWAYS))
             stream = stream.select_columns(list(tops)).cast_column(columns["audio"], _stored())
             if state is not None:
                 stream.load_state_dict(state)
@@ -81,7 +81,8 @@ class Streamed:
     def _splits(self) -> Mapping[str, Any]:
         if self._opened is None:
             package = _package(self.who)
-            with reading(self.who):
+            with reading(self.who), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 self._opened = package.load_dataset(**self._loading(), streaming=True, cache_dir=str(self._folder))
         return self._opened
 
@@ -94,7 +95,7 @@ class Streamed:
         found = {}
         for what, names in usual.items():
             asked = getattr(wanted, what)
-            if asked and asked != NONE and asked not in there:
+            if asked and asked != NONE and asked not in there and not asked.startswith(ALWAYS):
                 raise DataError(f"{self.who}: no column {asked!r} for {what}; there are: {', '.join(there) or 'none'}")
             named = asked or next((name for name in names if name in there), "")
             if named and named != NONE:
@@ -189,6 +190,8 @@ def _at(values: Mapping[str, Any], name: str) -> Any:
 
 
 def _cell(values: Mapping[str, Any], name: str, decode: Mapping[str, Callable[[Any], str]]) -> str | None:
+    if name.startswith(ALWAYS):
+        return name.removeprefix(ALWAYS)
     value = _at(values, name)
     if value is None or (isinstance(value, Mapping | Sequence) and not isinstance(value, str)):
         return None

@@ -46,7 +46,7 @@ def needed(who: str) -> Iterator[None]:
 def _explained(error: BaseException) -> str:
     said = " ".join(str(error).split())
     kinds = {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
-    if "GatedRepoError" in kinds or "gated" in said.lower():
+    if "GatedRepoError" in kinds or "gated dataset" in said:
         return "it is gated: accept its terms on the hub, then log in with `hf auth login`"
     if "RevisionNotFoundError" in kinds or said.startswith("Revision "):
         return "the hub has no such revision of it"
