@@ -58,7 +58,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes a GPU w
 CacheDir = Annotated[Path | None, typer.Option("--cache", help="Cache directory; default: the user's.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; only the table and errors.")]
 CodecName = Annotated[str, typer.Option(help="Codec, NAME[@TAP][+stackF][:ARGUMENT]; default: the card's or suite's.")]
-DatasetName = Annotated[str, typer.Option(help="Dataset, NAME or folder:PATH; default: the suite's.")]
+DatasetName = Annotated[str, typer.Option(help="Dataset, NAME[:ARGUMENT], as in folder:PATH; default: the suite's.")]
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,16 @@ def write_parquet(path: Path, listed: Sequence[Mapping[str, Any]], group: int = 
     table = pa.Table.from_pylist(list(listed), schema=features.arrow_schema)
     pq.write_table(table, path, row_group_size=group)
     return path
+
+
+def streams(load: Callable[..., Any], files: Mapping[str, Path | str]) -> Mapping[str, Any]:
+    """Split → the stream that `datasets.load_dataset` gives of one Parquet file."""
+    return {
+        name: load(
+            "parquet", data_files=str(file), split="train", streaming=True, cache_dir=str(Path(file).parent / "locks")
+        )
+        for name, file in files.items()
+    }
 
 
 def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> Path:

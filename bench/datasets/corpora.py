@@ -2,7 +2,8 @@
 
 `--dataset librispeech` reads the hub at the revision below, `librispeech:@REVISION` at another, and
 `librispeech:PATH` the folder. Options follow, as in `librispeech:minutes=60` or `librispeech:PATH,minutes=60`
-(`bench.datasets.options`). The README has the licences.
+(`bench.datasets.options`). The README has the licences. Revisions and columns are those that the copies' cards and
+their published users name.
 """
 
 from __future__ import annotations

@@ -22,6 +22,10 @@ TEXTS = ("text", "transcript", "transcription", "sentence", "txt", "json.text")
 IDS = ("id", "utterance_id", "__key__", "file_name", "file")
 """Usual names of columns, likeliest first. Without a column for ids, the path of the audio is taken."""
 
+FEW = 64
+"""Up to so many files are read by row group: whole ones are read ahead of their use, into memory. To find the row
+groups takes a request a file, and where there are more files they are small."""
+
 
 class Streamed:
     """What `datasets.load_dataset(**loading(), streaming=True)` gives.
@@ -68,6 +72,8 @@ class Streamed:
         decode = _labels(stream.features)
         with reading(self.who):
             tops = dict.fromkeys(name.partition(".")[0] for name in columns.values() if not name.startswith(ALWAYS))
+            if stream.num_shards <= FEW:
+                stream = stream.reshard()
             stream = stream.select_columns(list(tops)).cast_column(columns["audio"], _stored())
             if state is not None:
                 stream.load_state_dict(state)

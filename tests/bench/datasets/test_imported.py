@@ -128,6 +128,6 @@ def test_another_key_or_other_columns_are_read_anew(tmp_path: Path) -> None:
 
 def test_parts_are_plain_json(tmp_path: Path) -> None:
     all_of(Counting(2), tmp_path)
-    (part,) = [path for path in (tmp_path / "datasets").rglob("*.json")]
+    (part,) = (tmp_path / "datasets").rglob("*.json")
     first = json.loads(part.read_text())["entries"][0]
     assert first["speaker"] == "s0" and first["seconds"] == 0.6 and not first["path"]

@@ -16,6 +16,8 @@ from bench.datasets.audio import decode
 from bench.datasets.folder import Folder
 from bench.datasets.loaded import Loaded
 from bench.datasets.local import AudioFolder, Parquet, WebDataset
+from bench.datasets.options import Options
+from bench.datasets.streamed import Streamed
 from bench.errors import BenchError, DataError
 from tests.recordings import members, rows, tone, write_files, write_parquet, write_tar
 
@@ -255,6 +257,17 @@ def test_damaged_files_are_one_line(
     assert "Traceback" not in done.err and len(done.err.strip().splitlines()) == 1
     (root / name).write_bytes(data)
     assert bench("encode", "--dataset", f"{form}:{root}", "--cache", tmp_path / "cache").code == 0
+
+
+def test_row_groups_are_read_one_at_a_time(tmp_path: Path) -> None:
+    import datasets
+
+    place = write_parquet(tmp_path / "t.parquet", rows(24), group=8)
+    source = Streamed("t", lambda: {"path": "parquet", "data_files": str(place)}, Options(), tmp_path / "locks")
+    read = source.rows("train", None)
+    states = [state()["examples_iterable"] for _, state in read]
+    shards = [state["examples_iterable"]["shard_idx"] for state in states]
+    assert shards[0] == 0 and shards[-1] == 2 and len(set(shards)) == 3, datasets.__version__
 
 
 @pytest.mark.parametrize(
