@@ -53,10 +53,7 @@ class Hub(Loaded):
     ) -> None:
         text, options, written = read("hub", argument)
         place = parsed(text)
-        who = "hub:" + place.repository
-        if Path(place.repository).exists():
-            raise DataError(f"{who}: a local path has this name too; run from another directory")
-        super().__init__(on_hub(who, place, options, written, cache), cache, progress)
+        super().__init__(on_hub(f"hub:{place.repository}", place, options, written, cache), cache, progress)
 
 
 def parsed(text: str) -> Place:
@@ -82,8 +79,10 @@ def on_hub(name: str, place: Place, options: Options, written: str, cache: Path 
         written: the options as they were written.
 
     Raises:
-        DataError: no such revision, or the hub cannot be reached.
+        DataError: no such revision, the hub cannot be reached, or a local path would be taken for it.
     """
+    if Path(place.repository).exists():
+        raise DataError(f"{name}: {place.repository} is a local path here too; run from another directory")
     at, note = _resolved(name, place)
     pinned = {"hub": at.repository, "config": at.config, "revision": at.revision}
 

@@ -26,6 +26,8 @@ from bench.fingerprint import source_digest
 
 PART = 256
 """Rows of a part: what a killed run can lose."""
+FORMAT = 1
+"""Of parts; to be raised when the same rows are read as something else, so that nothing old is taken for it."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Imported:
         columns = [options.audio, options.speaker, options.text, options.id]
         # what is refused, and why, is the decoder's word
         decoder = [source_digest(decode.__module__), sf.__libsndfile_version__]
-        self.key = digest([key, columns, limits, decoder])
+        self.key = digest([FORMAT, key, columns, limits, decoder])
 
     def described(self) -> Described:
         """The source's splits and columns."""

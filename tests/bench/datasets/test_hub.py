@@ -128,7 +128,7 @@ def test_a_local_path_of_the_same_name_is_not_taken_for_the_hub(
 ) -> None:
     (tmp_path / "some" / "speech").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match="hub:some/speech: a local path has this name too"):
+    with pytest.raises(DataError, match="hub:some/speech: some/speech is a local path here too"):
         opened(f"some/speech@{COMMIT}")
 
 

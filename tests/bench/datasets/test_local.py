@@ -30,9 +30,9 @@ DATA = Path(os.environ.get("LATENTBENCH_DATA", Path(__file__).parents[4] / "shar
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def collected() -> Iterator[None]:
-    """What a test leaves open is found in that test."""
+    """What these tests leave open is found among them."""
     yield
     gc.collect()
 
