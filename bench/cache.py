@@ -33,6 +33,14 @@ MODE = 0o644
 CHOOSE = "; choose another with --cache"
 
 
+def default_root() -> Path:
+    """$LATENTBENCH_CACHE, or latentbench under the user's cache directory."""
+    named = os.environ.get("LATENTBENCH_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentbench"
+
+
 def digest(value: Any) -> str:
     """sha256 of a JSON-able value, independent of key order.
 

@@ -51,17 +51,16 @@ class Preset(str, Enum):
 
 def default_cache() -> Path:
     """$LATENTBENCH_CACHE, or latentbench under the user's cache directory."""
-    named = os.environ.get("LATENTBENCH_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentbench"
+    from bench.cache import default_root
+
+    return default_root()
 
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes a GPU where there is one.")]
 CacheDir = Annotated[Path | None, typer.Option("--cache", help="Cache directory; default: the user's.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; only the table and errors.")]
 CodecName = Annotated[str, typer.Option(help="Codec, NAME[@TAP][+stackF][:ARGUMENT]; default: the card's or suite's.")]
-DatasetName = Annotated[str, typer.Option(help="Dataset, NAME or folder:PATH; default: the suite's.")]
+DatasetName = Annotated[str, typer.Option(help="Dataset, NAME[:ARGUMENT], as in folder:PATH; default: the suite's.")]
 
 
 @app.command()
@@ -167,6 +166,7 @@ def encode(
     from bench import device as devices
     from bench import latents, registry
     from bench.cache import Cache
+    from bench.overlap import overlap
     from bench.progress import Bar
 
     _hush(quiet)
@@ -175,7 +175,7 @@ def encode(
     spec = codec or card.codec
     store = Cache(cache or default_cache())
     with Bar(quiet) as bar:
-        data = registry.build("datasets", dataset or card.dataset, bar.update)
+        data = registry.build("datasets", dataset or card.dataset, bar.update, store.root)
         coder = registry.calling(f"codec {spec!r}", registry.build("codecs", spec).to, where)
         made = latents.encode(data, coder, card.minutes, store, where, bar.update, spec.partition(":")[2])
     info = coder.info
@@ -183,9 +183,12 @@ def encode(
     for split, utterances in made.splits.items():
         frames = sum(len(u.x) for u in utterances)
         typer.echo(f"  {split}: {len(utterances)} utterances, {made.minutes[split]:.1f} min, {frames} frames")
-    for what, found in (("refused", data.refused), ("converted", data.converted)):
+    notes = getattr(data, "notes", {})
+    for what, found in (("note", notes), ("refused", data.refused), ("converted", data.converted)):
         for name, reason in found.items():
             typer.echo(f"  {what}: {name}: {reason}")
+    for name, much in overlap({split: data.utterances(split) for split in latents.SPLITS}).items():
+        typer.echo(f"  ! overlap: {name}: {much}")
 
 
 @app.command()

@@ -50,8 +50,10 @@ class Dataset(Protocol):
         grammar: JSGF file of a closed vocabulary that covers the transcripts, or None.
         speakers_known: False where each utterance stands for its own speaker.
 
-    It is built with the argument of `--dataset NAME:ARGUMENT`, and with a callback `progress(what, done, total)`
-    where it takes a keyword of that name.
+    It may have `notes`: name → what a reader of its numbers should know, such as where its splits come from.
+
+    It is built with the argument of `--dataset NAME:ARGUMENT`, and where it takes keywords of these names with a
+    callback `progress(what, done, total)` and the directory `cache`, for what it fetches or converts.
     """
 
     name: str

@@ -83,11 +83,14 @@ def module_of(kind: str, name: str) -> str:
     return find(kind, name).module
 
 
-def build(kind: str, spec: str, progress: Callable[[str, int, int], None] | None = None) -> Any:
+def build(
+    kind: str, spec: str, progress: Callable[[str, int, int], None] | None = None, cache: Path | None = None
+) -> Any:
     """A codec from `NAME[@TAP][+stackF][:ARGUMENT]`, or a dataset from `NAME[:ARGUMENT]`.
 
     Args:
         progress: called with (what, done, total) by a factory that takes a keyword of this name.
+        cache: the cache directory, for a dataset that takes a keyword of this name.
 
     Raises:
         UnknownName, PluginError: as `load`; a factory that raises anything but a BenchError.
@@ -99,6 +102,8 @@ def build(kind: str, spec: str, progress: Callable[[str, int, int], None] | None
         name, tap, factor, argument = codec_spec(spec)
     factory, who = load(kind, name), f"{kind.removesuffix('s')} {name!r}"
     told: dict[str, Any] = {"progress": progress} if progress is not None and _takes(factory, "progress") else {}
+    if kind == "datasets" and cache is not None and _takes(factory, "cache"):
+        told["cache"] = cache
     if tap:
         if not _takes(factory, "tap"):
             raise BenchError(f"{who} has no taps, got {tap!r}")

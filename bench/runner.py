@@ -206,7 +206,7 @@ class Row:
 
     def _built(self, kind: str, spec: str) -> Any:
         if (kind, spec) not in self.built:
-            self.built[kind, spec] = registry.build(kind, spec, self.bar.update)
+            self.built[kind, spec] = registry.build(kind, spec, self.bar.update, self.cache.root)
         return self.built[kind, spec]
 
     def _plugin(self) -> Submission:

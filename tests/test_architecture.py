@@ -23,6 +23,7 @@ RANKS = (
         "bench.device",
         "bench.fingerprint",
         "bench.markers",
+        "bench.overlap",
         "bench.progress",
         "bench.seeding",
         "bench.stats",
@@ -38,7 +39,16 @@ RANKS = (
 )
 # Built-in plug-ins use what a stranger's would, each its own kind, and are found through entry points only.
 PLUGINS = ("bench.codecs", "bench.datasets")
-FOR_PLUGINS = ("bench.cache", "bench.config", "bench.contract", "bench.errors", "bench.metrics", "bench.seeding")
+FOR_PLUGINS = (
+    "bench.cache",
+    "bench.config",
+    "bench.contract",
+    "bench.errors",
+    "bench.fingerprint",
+    "bench.metrics",
+    "bench.overlap",
+    "bench.seeding",
+)
 
 # What each upper package may take from below, itself included.
 FOR_MODELS = (
