@@ -24,6 +24,7 @@ RANKS = (
         "bench.fingerprint",
         "bench.markers",
         "bench.progress",
+        "bench.protocol",
         "bench.seeding",
         "bench.stats",
         "bench.workers",
@@ -54,7 +55,15 @@ FOR_MODELS = (
 ALLOWED = {
     "tasks": ("tasks", *FOR_MODELS),
     "baselines": ("baselines", *FOR_MODELS),
-    "leaderboard": ("leaderboard", "bench.config", "bench.errors", "bench.markers", "bench.record", "bench.stats"),
+    "leaderboard": (
+        "leaderboard",
+        "bench.config",
+        "bench.errors",
+        "bench.markers",
+        "bench.protocol",
+        "bench.record",
+        "bench.stats",
+    ),
     "submissions": (),
 }
 HEAVY = ("torch", "torchmetrics", "safetensors", "zuko")
@@ -207,5 +216,5 @@ sys.exit("torch was loaded" if "torch" in sys.modules else 0)
 """
     done = run_python(code)
     assert done.returncode == 0, done.stderr
-    for command in ("run", "list", "encode", "leaderboard", "check"):
+    for command in ("run", "list", "encode", "leaderboard", "references", "check"):
         assert command in done.stdout
