@@ -33,8 +33,10 @@ RANKS = (
     ("bench.calibration",),
     ("bench.checked", "bench.environment", "bench.latents", "bench.record", "bench.registry", "bench.stacking"),
     ("bench.conformance", "bench.listing", "bench.selftest", "bench.selftest_report"),
-    ("bench.runner",),
+    ("bench.runner", "bench.validation"),
+    ("bench.validation_report",),
     ("bench.cli",),
+    ("bench.validation_cli",),
 )
 # Built-in plug-ins use what a stranger's would, each its own kind, and are found through entry points only.
 PLUGINS = ("bench.codecs", "bench.datasets")
@@ -216,5 +218,5 @@ sys.exit("torch was loaded" if "torch" in sys.modules else 0)
 """
     done = run_python(code)
     assert done.returncode == 0, done.stderr
-    for command in ("run", "list", "encode", "leaderboard", "references", "check"):
+    for command in ("run", "list", "encode", "validate", "leaderboard", "references", "check"):
         assert command in done.stdout
