@@ -1,4 +1,4 @@
-"""The commands `leaderboard` and `check` (`codecs` is beside), and the table that `bench run` prints when it is done.
+"""The commands `leaderboard`, `references` and `check` (`codecs` is beside), and the table that `bench run` prints.
 
 What is heavy is imported when a command runs, so that `bench --help` stays fast.
 """
@@ -33,6 +33,7 @@ class CheckFormat(str, Enum):
 def register(app: typer.Typer) -> None:
     """Add this package's commands to the command line of `bench`."""
     app.command(name="leaderboard")(leaderboard)
+    app.command(name="references")(references)
     app.command(name="check")(check)
     app.command(name="codecs")(codecs)
 
@@ -69,6 +70,31 @@ def leaderboard(
         shown(text)
     else:
         replace_block(write, "leaderboard", text)
+
+
+def references(
+    codec: Annotated[
+        str | None, typer.Option(help="Only figures on this codec, NAME or a whole spec.", show_default=False)
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Only figures that concern this task.", show_default=False)] = None,
+) -> None:
+    """List published figures with their sources and how they differ from what is measured here."""
+    from bench.errors import BenchError
+    from leaderboard.cited import listing
+    from leaderboard.references import about, read_references
+    from leaderboard.show import shown
+
+    read = read_references()
+    found = about(read.references, codec, task)
+    if not found:
+        asked = " and ".join(
+            f"{what} {name!r}" for what, name in (("codec", codec), ("task", task)) if name is not None
+        )
+        codecs = sorted({row.codec for reference in read.references for row in reference.rows if row.codec})
+        tasks = sorted({name for reference in read.references for name in reference.tasks})
+        there = f"codecs {', '.join(codecs)}; tasks {', '.join(tasks)}"
+        raise BenchError(f"references: no published figure on {asked}; there are: {there}")
+    shown(listing(found, read.metrics))
 
 
 def check(

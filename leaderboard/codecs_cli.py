@@ -48,12 +48,26 @@ def codecs(
     if not found:
         raise BenchError(f"codecs: {NONE}")
     text = tables_of(found, form, wide)
+    if form in (TableFormat.terminal, TableFormat.md):
+        text += _without_rows(found, form)
     if write is None:
         shown(text)
     else:
         replace_block(write, "codecs", text)
     if figure is not None:
         _draw(found, figure)
+
+
+def _without_rows(found: list[Board], form: TableFormat) -> str:
+    """Every codec has its row or its reason."""
+    from leaderboard.pending import as_markdown, as_text, pending
+
+    left = pending(row.record for board in found for row in board.rows)
+    if not left:
+        return ""
+    if form is TableFormat.md:
+        return f"\n\n### Without a row yet\n\n{as_markdown(left)}"
+    return f"\n\nWithout a row yet\n\n{as_text(left)}"
 
 
 def _draw(found: list[Board], figure: Path) -> None:

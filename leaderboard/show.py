@@ -47,10 +47,11 @@ def only(found: list[Board], suite: str | None, dataset: str | None, codec: str 
 def tables_of(found: list[Board], form: TableFormat, wide: bool) -> str:
     """The boards with the titles and questions of the installed tasks."""
     from leaderboard.headings import installed_cards
+    from leaderboard.references import read_references
     from leaderboard.table import tables
 
     names = {name for board in found for row in board.rows for name in row.record.tasks}
-    return tables(found, form.value, wide, installed_cards(names))
+    return tables(found, form.value, wide, installed_cards(names), read_references())
 
 
 def shown(text: str) -> None:

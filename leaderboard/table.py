@@ -11,8 +11,10 @@ from rich.cells import cell_len
 from tabulate import tabulate
 
 from bench.config import TaskCard
+from leaderboard import cited
 from leaderboard.board import Board, Row
 from leaderboard.machine import as_csv, as_json
+from leaderboard.references import References
 from leaderboard.shown import arrow, bounds, number, unit
 from leaderboard.text import LONGEST_NAME, latex, markdown, plain, shortened, widest, wrapped
 from leaderboard.view import Cell, Column, TaskView, task_views
@@ -82,12 +84,14 @@ def tables(
     form: Format = "terminal",
     wide: bool = False,
     cards: Mapping[str, TaskCard] | None = None,
+    references: References | None = None,
 ) -> str:
     """All boards in one format.
 
     Args:
         wide: every column, not the headline ones alone.
         cards: task → card, for titles and questions; used where its version is the table's.
+        references: published figures, to stand under the tables of text that they concern.
     """
     viewed = [(board, task_views(board, wide)) for board in boards]
     known = cards or {}
@@ -95,16 +99,26 @@ def tables(
         return as_json(viewed, known)
     if form == "csv":
         return as_csv(viewed)
-    return "\n\n".join(_board(board, views, STYLES[form], known) for board, views in viewed)
+
+    def below(task: str, codec: str) -> list[str]:
+        return cited.under(references, task, codec, wide) if references else []
+
+    return "\n\n".join(_board(board, views, STYLES[form], known, below) for board, views in viewed)
 
 
-def _board(board: Board, views: Sequence[TaskView], style: Style, cards: Mapping[str, TaskCard]) -> str:
+def _board(
+    board: Board,
+    views: Sequence[TaskView],
+    style: Style,
+    cards: Mapping[str, TaskCard],
+    below: Callable[[str, str], list[str]],
+) -> str:
     names = [row.name for row in board.rows] + list(board.left_out)
     short = shortened(names) if style.width else {name: plain(name) for name in names}
     named = short.__getitem__
     title = " · ".join(plain(part) for part in (board.suite, board.dataset, board.codec))
     parts = [style.heading(1, style.escape(title))]
-    parts += [_task(view, style, named, cards.get(view.name)) for view in views]
+    parts += [_task(view, style, named, cards.get(view.name), below(view.name, board.codec)) for view in views]
     if paired := differences(views, named):
         lines = [style.item(style.escape(line)) for line in paired]
         parts.append("\n".join([style.heading(2, "Paired differences to the best row"), _gap(style), *lines]))
@@ -118,7 +132,9 @@ def _gap(style: Style) -> str:
     return "" if style.width is None else "-" * WIDTH
 
 
-def _task(view: TaskView, style: Style, named: Callable[[str], str], card: TaskCard | None) -> str:
+def _task(
+    view: TaskView, style: Style, named: Callable[[str], str], card: TaskCard | None, published: Sequence[str]
+) -> str:
     known = card is not None and card.version == view.version
     title = f"{card.title} ({view.name}, version {view.version})" if card and known else view.name
     if not known:
@@ -131,6 +147,9 @@ def _task(view: TaskView, style: Style, named: Callable[[str], str], card: TaskC
         parts += ["", _stacked(view, style, named)]
     if notes := footnotes(view, named):
         parts += ["", *(style.item(style.escape(note)) for note in notes)]
+    if published:
+        heading = wrapped(cited.HEADING, style.width) if style.width else style.escape(cited.HEADING)
+        parts += ["", heading, "", *(style.item(style.escape(line)) for line in published)]
     return "\n".join(parts)
 
 

@@ -25,6 +25,7 @@ RANKS = (
         "bench.markers",
         "bench.overlap",
         "bench.progress",
+        "bench.protocol",
         "bench.seeding",
         "bench.stats",
         "bench.workers",
@@ -33,9 +34,11 @@ RANKS = (
     ("bench.calibration",),
     ("bench.checked", "bench.environment", "bench.latents", "bench.record", "bench.registry", "bench.stacking"),
     ("bench.conformance", "bench.listing", "bench.matching", "bench.selftest", "bench.selftest_report"),
-    ("bench.runner",),
+    ("bench.runner", "bench.validation"),
     ("bench.diagnose",),
+    ("bench.validation_report",),
     ("bench.cli",),
+    ("bench.validation_cli",),
 )
 # Built-in plug-ins use what a stranger's would, each its own kind, and are found through entry points only.
 PLUGINS = ("bench.codecs", "bench.datasets")
@@ -65,7 +68,15 @@ FOR_MODELS = (
 ALLOWED = {
     "tasks": ("tasks", *FOR_MODELS),
     "baselines": ("baselines", *FOR_MODELS),
-    "leaderboard": ("leaderboard", "bench.config", "bench.errors", "bench.markers", "bench.record", "bench.stats"),
+    "leaderboard": (
+        "leaderboard",
+        "bench.config",
+        "bench.errors",
+        "bench.markers",
+        "bench.protocol",
+        "bench.record",
+        "bench.stats",
+    ),
     "submissions": (),
 }
 HEAVY = ("torch", "torchmetrics", "safetensors", "zuko")
@@ -218,5 +229,5 @@ sys.exit("torch was loaded" if "torch" in sys.modules else 0)
 """
     done = run_python(code)
     assert done.returncode == 0, done.stderr
-    for command in ("run", "list", "encode", "leaderboard", "check"):
+    for command in ("run", "list", "encode", "validate", "leaderboard", "references", "check"):
         assert command in done.stdout
