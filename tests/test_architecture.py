@@ -31,9 +31,18 @@ RANKS = (
     ("bench.metrics", "bench.fitting"),
     ("bench.calibration",),
     ("bench.checked", "bench.environment", "bench.latents", "bench.record", "bench.registry", "bench.stacking"),
-    ("bench.conformance", "bench.listing", "bench.selftest", "bench.selftest_report"),
+    ("bench.batching", "bench.room", "bench.store"),
+    (
+        "bench.conformance",
+        "bench.encoding",
+        "bench.latent_plots",
+        "bench.latent_summary",
+        "bench.listing",
+        "bench.selftest",
+        "bench.selftest_report",
+    ),
     ("bench.runner",),
-    ("bench.cli",),
+    ("bench.cli", "bench.cli_latents"),
 )
 # Built-in plug-ins use what a stranger's would, each its own kind, and are found through entry points only.
 PLUGINS = ("bench.codecs", "bench.datasets")
