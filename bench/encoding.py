@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bench import registry
-from bench.batching import TOLERANCE, Plan, alone_differs, can_batch, encode_batched, plan_for
+from bench.batching import TOLERANCE, Plan, alone_differs, by_length, can_batch, encode_batched, plan_for
 from bench.cache import digest
 from bench.contract import Codec, Dataset, HasCodes, Split, Utterance
 from bench.environment import arithmetic
@@ -27,7 +28,7 @@ from bench.registry import calling
 from bench.room import Room
 from bench.store.arrow import Row, pyarrow
 from bench.store.manifest import Identity, Manifest, Precision
-from bench.store.writer import StoreWriter
+from bench.store.writer import SHARD_BYTES, StoreWriter
 
 if TYPE_CHECKING:
     from bench.progress import Bar
@@ -36,7 +37,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Window = list[tuple[Utterance, Tensor]]
 PART_SECONDS = 600.0
-"""Audio in a part: what a killed run can lose."""
 
 
 def command(
@@ -120,6 +120,8 @@ def encode_into(
     made_by: str = "bench encode --out",
     readers: int = 1,
     plan: Plan | None = None,
+    part_seconds: float = PART_SECONDS,
+    shard_bytes: int = SHARD_BYTES,
 ) -> Manifest:
     """Store the latents of all of `dataset` in `root`; what is stored already is not encoded again.
 
@@ -130,6 +132,8 @@ def encode_into(
         made_by: the command, without its folder, that a reader of the store is told of.
         readers: threads that call `dataset.audio`.
         plan: how much audio is handled at once; by default what suits the device.
+        part_seconds: audio in a part: what a killed run can lose.
+        shard_bytes: from how many bytes on parts are merged.
 
     Raises:
         DataError: no utterances, or one too long for the memory that is free.
@@ -138,16 +142,15 @@ def encode_into(
         CacheError: the folder cannot be written, or the disk is full.
     """
     listed = {split: _listed(dataset, split) for split in SPLITS}
-    names = [u.id for utterances in listed.values() for u in utterances]
-    if not names:
-        raise DataError(f"dataset {dataset.name}: every split is empty")
-    if len(set(names)) < len(names):
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise PluginError(f"dataset {dataset.name}: two utterances are called {twice!r}")
     counts = {split: len(utterances) for split, utterances in listed.items()}
+    if not sum(counts.values()):
+        raise DataError(f"dataset {dataset.name}: every split is empty")
+    if twice := _repeated(listed.values()):
+        raise PluginError(f"dataset {dataset.name}: two utterances are called {twice!r}")
     made_on = arithmetic(device)
-    with StoreWriter(root, identity, counts, made_on, made_by, dataset.speakers_known, bar.update) as writer:
-        run = _Run(writer, dataset, codec, device, plan or plan_for(device), readers, bar)
+    known = dataset.speakers_known
+    with StoreWriter(root, identity, counts, made_on, made_by, known, bar.update, shard_bytes) as writer:
+        run = _Run(writer, dataset, codec, device, plan or plan_for(device), readers, part_seconds, bar)
         for split, utterances in listed.items():
             for start, stop in writer.missing(split):
                 run.encode(split, utterances, start, stop)
@@ -157,6 +160,18 @@ def encode_into(
 
 def _listed(dataset: Dataset, split: Split) -> Sequence[Utterance]:
     return cast(Sequence[Utterance], calling(f"dataset {dataset.name}", dataset.utterances, split))
+
+
+def _repeated(splits: Iterable[Sequence[Utterance]]) -> str | None:
+    """An id that two utterances have, or None; eight bytes an utterance, since there may be millions."""
+    every = list(splits)
+    hashes = np.fromiter((hash(u.id) for split in every for u in split), np.int64)
+    values, counts = np.unique(hashes, return_counts=True)
+    if len(values) == len(hashes):
+        return None
+    suspects = set(values[counts > 1].tolist())
+    names = Counter(u.id for split in every for u in split if hash(u.id) in suspects)
+    return next((name for name, count in names.items() if count > 1), None)
 
 
 class _Run:
@@ -170,10 +185,11 @@ class _Run:
         device: torch.device,
         plan: Plan,
         readers: int,
+        part_seconds: float,
         bar: Bar,
     ) -> None:
         self.writer, self.dataset, self.codec, self.device = writer, dataset, codec, device
-        self.plan, self.readers, self.bar = plan, readers, bar
+        self.plan, self.readers, self.part_seconds, self.bar = plan, readers, part_seconds, bar
         self.rate = codec.info.sample_rate
         self.room = Room(codec, device)
         self.compared = not can_batch(codec)
@@ -183,11 +199,11 @@ class _Run:
     def encode(self, split: Split, utterances: Sequence[Utterance], start: int, stop: int) -> None:
         """Encode and store utterances `start` to `stop` of a split."""
         rows: list[Row] = []
-        chosen = islice(utterances, start, stop)
+        chosen = (utterances[i] for i in range(start, stop))
         sounds = read_ahead(chosen, lambda u: (u, _audio(self.dataset, u, self.rate)), self.readers)
         for window in ahead(windows(sounds, round(self.plan.window * self.rate))):
             rows += self._encoded(window)
-            if sum(row.samples for row in rows) >= PART_SECONDS * self.rate:
+            if sum(row.samples for row in rows) >= self.part_seconds * self.rate:
                 self.writer.add(split, start, rows)
                 start, rows = start + len(rows), []
             self._tell(window)
@@ -200,13 +216,15 @@ class _Run:
         self.room.check(max(map(len, audio)))
         limit = round(self.plan.batch * self.rate)
         latents = encode_batched(self.codec, audio, limit, self.device)
-        if not self.compared and len(window) > 1:
-            self._compare(audio, latents)
+        if not self.compared:
+            self._compare(audio, latents, by_length([len(one) for one in audio], limit))
         return [Row(u, len(samples), x, self._codes(x)) for (u, samples), x in zip(window, latents, strict=True)]
 
-    def _compare(self, audio: Sequence[Tensor], latents: Sequence[Tensor]) -> None:
-        """Hold the utterance with most padding against itself alone, once a run: not every codec was tested."""
-        shortest = min(range(len(audio)), key=lambda i: len(audio[i]))
+    def _compare(self, audio: Sequence[Tensor], latents: Sequence[Tensor], groups: Sequence[Sequence[int]]) -> None:
+        """Hold an utterance that was padded against itself alone, once a run: not every codec was tested."""
+        shortest = next((group[0] for group in groups if len(group) > 1), None)
+        if shortest is None:
+            return
         away = alone_differs(self.codec, audio[shortest], latents[shortest], self.device)
         if not away <= TOLERANCE:
             raise PluginError(

@@ -74,7 +74,7 @@ class Thinned:
     """At most `limit` frames of any number, evenly spaced from the first on."""
 
     def __init__(self, limit: int) -> None:
-        self._limit, self._every, self._seen = limit, 1, 0
+        self._limit, self._every, self._seen, self._held = limit, 1, 0, 0
         self._kept: list[Tensor] = []
 
     def add(self, frames: Tensor) -> None:
@@ -82,8 +82,10 @@ class Thinned:
         first = -self._seen % self._every
         self._seen += len(frames)
         self._kept.append(frames[first :: self._every].clone())
-        while sum(map(len, self._kept)) > self._limit:
+        self._held += len(self._kept[-1])
+        while self._held > self._limit:
             self._kept, self._every = [self.frames()[::2].clone()], 2 * self._every
+            self._held = len(self._kept[0])
 
     def frames(self) -> Tensor:
         """What is kept, in order."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.cache import replacing
+from bench.errors import CacheError
 
 HINT = "; choose another with --out"
 
@@ -22,7 +23,10 @@ def durable(path: Path) -> Iterator[Path]:
     with replacing(path, HINT) as temporary:
         yield temporary
         _sync(temporary)
-    _sync(path.parent)
+    try:
+        _sync(path.parent)
+    except OSError as error:
+        raise CacheError(f"cannot write {path.parent}: {error.strerror or error}{HINT}") from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

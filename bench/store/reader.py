@@ -199,7 +199,7 @@ class Shard:
             pa = pyarrow()
             # copy on write: torch has no read-only tensors, and one that is written to must not reach the file
             self._memory: np.ndarray = np.asarray(np.memmap(self.path, mode="c"))
-            if self.verify and (found := hashlib.sha256(memoryview(self._memory)).hexdigest()) != self.part.sha256:
+            if self.verify and (found := hashlib.sha256(self._memory.data).hexdigest()) != self.part.sha256:
                 expected = f"expected sha256 {self.part.sha256[:12]}…, got {found[:12]}…"
                 raise StoreError(f"{self.path}: damaged: {expected}; {self.mend}")
             try:
