@@ -46,7 +46,7 @@ class Summary:
         flat: dimensions of less than `degenerate.FLAT` of the largest variance, constant ones among them.
         duplicated: pairs (i, j), i < j, with |correlation| above 1 − `degenerate.FLAT`.
         sample: what `degenerate.report` says of at most `SAMPLE` frames.
-        share: variance of speakers over the variance of frames; None without speakers.
+        share: speakers' share of the variance of frames; None without speakers.
         no_speakers: why there is no `share`.
     """
 
@@ -138,7 +138,7 @@ def summarise(
         duplicated=tuple((int(i), int(j)) for i, j in near),
         sample=degenerate.report(thinned.frames()),
         components=components,
-        share=None if components is None else torch.where(variance > 0, components.between / variance, torch.nan),
+        share=None if components is None else components.share_of(variance),
         no_speakers=why,
     )
 

@@ -36,7 +36,7 @@ from bench.markers import replace_block
 from bench.progress import Bar
 
 UTTERANCES = 20
-LISTED = {"minicodec": 10, "mimi:random": 1}
+LISTED = {"minicodec": 5, "mimi:random": 1}
 """How often each utterance is listed: so often that opening a store, which a long run does once, is not what counts."""
 CPU = torch.device("cpu")
 
@@ -130,6 +130,7 @@ def table(specs: Sequence[str], repetitions: int, readers: Sequence[int]) -> str
             for threads in readers:
                 excerpt = Excerpt(dataset, UTTERANCES, times)
                 rows.append([name, dataset.name, str(threads), *measure(codec, excerpt, repetitions, threads).row()])
+                sys.stderr.write(" | ".join(rows[-1]) + "\n")
     heading = ["codec", "dataset", "readers", "audio, s", "reading alone, ×", "codec alone, ×", "pipeline, ×", "ratio"]
     return tabulate(rows, heading, tablefmt="pipe", disable_numparse=True, colalign=("left",) * 2 + ("right",) * 6)
 
@@ -137,7 +138,7 @@ def table(specs: Sequence[str], repetitions: int, readers: Sequence[int]) -> str
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the pipeline of bench encode beside the codec alone.")
     parser.add_argument("--data", type=Path, required=True, help="a folder of audio files, as for --dataset folder:")
-    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--readers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--write", type=Path, help="replace the block encode of this file")
     given = parser.parse_args()

@@ -4,7 +4,8 @@ An observation is the mean of an utterance: y_ij = μ + s_i + e_ij for utterance
 and σ_e² of s and e. Frames would not do, since those of one utterance are not independent.
 
 - `intraclass`: ICC(1) = σ_s² / (σ_s² + σ_e²), of utterance means: how far they tell speakers apart.
-- `share`: σ_s² over the variance of all frames: what of a latent stays when only the speaker is known.
+- `share_of`: σ_s² over the variance of a frame of any speaker: what of a latent the voice alone decides. Frames of
+  a speakers vary by less than that, by σ_s² Σ (n_i / N)², which is put back.
 
 σ_s² is the ANOVA estimate (MS_between − MS_within) / n₀, n₀ = (N − Σ n_i² / N) / (a − 1) for N utterances of a
 speakers; it is unbiased for utterances of any number, and below 0 about half the time where there is no effect, so
@@ -29,12 +30,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Components:
-    """Per dimension (D,): the two variances, ICC(1) and η²; NaN where nothing varies."""
+    """Per dimension (D,): the two variances, ICC(1) and η²; NaN where nothing varies.
+
+    `concentration` is Σ (n_i / N)², 1 / a for speakers of as many utterances each.
+    """
 
     between: Tensor
     within: Tensor
     intraclass: Tensor
     eta_squared: Tensor
+    concentration: float
+
+    def share_of(self, variance: Tensor) -> Tensor:
+        """Speakers' share (D,) of the `variance` (D,) of all frames; NaN where nothing varies."""
+        return torch.where(variance > 0, self.between / (variance + self.concentration * self.between), torch.nan)
 
 
 class SpeakerSums:
@@ -101,4 +110,5 @@ def one_way(counts: Tensor, means: Tensor, inside: Tensor) -> Components:
         within=within,
         intraclass=torch.where(varies, between / both, torch.nan),
         eta_squared=torch.where(varies, across / every, torch.nan),
+        concentration=float((counts / total).square().sum()),
     )

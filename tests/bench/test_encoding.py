@@ -230,7 +230,9 @@ def test_codes_of_a_codec_without_are_refused() -> None:
 
 
 def test_a_codec_whose_batches_are_not_what_it_says_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match="codec 'firsts': latents in a padded batch must be those .* `batches = False`"):
+    with pytest.raises(
+        PluginError, match="codec 'firsts': latents in a padded batch must be those .* `batches = False`"
+    ):
         run(tmp_path / "a", Firsts(peeks=True))
     # one that says that it looks ahead is asked for one utterance at a time
     looking = Firsts(peeks=True, lookahead=1)
@@ -330,7 +332,9 @@ def test_the_command_refuses_what_makes_no_sense(bench: Callable[..., Done], lab
     for more in (("--precision", "float16"), ("--codes",), ("--readers", 2)):
         done = bench("encode", "--suite", "tiny", *more)
         assert done.code == 2
-        assert done.err == "bench: encode: --precision, --codes and --readers are for a store: expected --out FOLDER too\n"
+        assert (
+            done.err == "bench: encode: --precision, --codes and --readers are for a store: expected --out FOLDER too\n"
+        )
     done = bench("encode", "--suite", "tiny", "--out", tmp_path / "s", "--codes")
     assert done.err == "bench: codec levels: --codes: expected a codec with codes, this one has none\n"
 
