@@ -17,8 +17,10 @@ from bench.errors import DataError
 
 LONG = 120.0
 """Seconds up to which nobody asks."""
-TRIED = (20.0, 40.0, 80.0)
+TRIED = (30.0, 60.0, 120.0)
 """Seconds of noise that are encoded to see what they need."""
+SQUARE_MIB = 16.0
+"""How far the longest must lie above a straight line for a square: what is less is how memory is handed out."""
 
 
 class Room:
@@ -47,10 +49,10 @@ class Room:
     def needed_mib(self, seconds: float) -> float:
         """What encoding `seconds` of audio needs at its peak, in MiB, beside what is in use."""
         if self._polynomial is None:
-            peaks = [self._peak(one) for one in TRIED]
-            self._polynomial = np.linalg.solve(np.vander(TRIED, 3), np.array(peaks))
-            if self._polynomial[0] < 0:  # rounding of allocations, no square
-                self._polynomial = np.array([0.0, *np.polyfit(TRIED, peaks, 1)])
+            self._peak(1.0)  # what is allocated once does not count
+            short, middle, longest = peaks = [self._peak(one) for one in TRIED]
+            straight = middle + (middle - short) * (TRIED[2] - TRIED[1]) / (TRIED[1] - TRIED[0])
+            self._polynomial = np.polyfit(TRIED, peaks, 2 if longest - straight > SQUARE_MIB else 1)
         return max(0.0, float(np.polyval(self._polynomial, seconds)))
 
     def _peak(self, seconds: float) -> float:

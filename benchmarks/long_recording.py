@@ -3,7 +3,7 @@
     python benchmarks/long_recording.py --write docs/throughput.md
 
 Codecs are not cut into pieces, so that a long recording needs memory in proportion, or more. What is foreseen comes
-from 20, 40 and 80 seconds of noise, as in `bench encode --out`; then 30 minutes of noise are encoded, where they fit.
+from 30, 60 and 120 seconds of noise, as in `bench encode --out`; then 30 minutes of noise are encoded, where they fit.
 Each codec is a process of its own.
 """
 

@@ -45,13 +45,19 @@ def test_what_grows_with_the_square_is_foreseen(monkeypatch: pytest.MonkeyPatch)
     made, codec = room(monkeypatch, lambda s: 0.01 * s * s + 2 * s + 30, 1e9)
     assert made.needed_mib(1800) == pytest.approx(0.01 * 1800**2 + 2 * 1800 + 30, rel=1e-6)
     made.needed_mib(3600)
-    assert codec.asked == list(TRIED)  # once
+    assert codec.asked == [1.0, *TRIED]  # once
 
 
 def test_measurements_that_bend_down_are_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    peaks = dict(zip(TRIED, (100.0, 190.0, 360.0), strict=True))
+    peaks = {1.0: 9.0, **dict(zip(TRIED, (150.0, 285.0, 540.0), strict=True))}
     made, _ = room(monkeypatch, peaks.get, 1e9)
-    assert 7000 < made.needed_mib(1800) < 9000
+    assert made.needed_mib(1800) == pytest.approx(4.3 * 1800, rel=0.03)
+
+
+def test_a_few_megabytes_more_are_no_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks = {1.0: 9.0, **dict(zip(TRIED, (30.0, 60.0, 132.0), strict=True))}
+    made, _ = room(monkeypatch, peaks.get, 1e9)
+    assert made.needed_mib(1800) == pytest.approx(1.15 * 1800, rel=0.03)
 
 
 def test_what_does_not_fit_is_refused_and_the_rest_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
