@@ -17,6 +17,7 @@ from typing import Annotated
 
 import typer
 
+from bench import cli_latents
 from bench.errors import BenchError, PluginError, UnknownName
 
 app = typer.Typer(
@@ -40,6 +41,13 @@ class Kind(str, Enum):
     datasets = "datasets"
     tasks = "tasks"
     suites = "suites"
+
+
+class Precision(str, Enum):
+    """Of the latents in a store."""
+
+    float32 = "float32"
+    float16 = "float16"
 
 
 class Preset(str, Enum):
@@ -160,19 +168,39 @@ def encode(
     dataset: DatasetName = "",
     device: Device = "auto",
     cache: CacheDir = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of a latent store; the whole dataset goes there, not into the cache.")
+    ] = None,
+    precision: Annotated[Precision, typer.Option(help="Of the store's latents.")] = Precision.float32,
+    codes: Annotated[bool, typer.Option("--codes", help="Store the codec's codes too.")] = False,
+    readers: Annotated[
+        int, typer.Option(min=1, help="Threads that read audio for a store; the dataset must allow more than one.")
+    ] = 1,
     quiet: Quiet = False,
 ) -> None:
-    """Encode a dataset into the cache and say what came out."""
+    """Encode a dataset into the cache, or into a latent store, and say what came out."""
     from bench import device as devices
     from bench import latents, registry
     from bench.cache import Cache
-    from bench.overlap import overlap
     from bench.progress import Bar
+    from bench.remarks import remarks
 
     _hush(quiet)
     card = registry.suite_card(suite)
     where = devices.choose(device)
     spec = codec or card.codec
+    if out is not None:
+        from bench import encoding
+
+        with Bar(quiet) as bar:
+            said = encoding.command(
+                *(out, spec, dataset or card.dataset, precision.value, codes, where, bar, readers),
+                cache=cache or default_cache(),
+            )
+        typer.echo(said)
+        return
+    if codes or precision is not Precision.float32 or readers != 1:
+        raise BenchError("encode: --precision, --codes and --readers are for a store: expected --out FOLDER too")
     store = Cache(cache or default_cache())
     with Bar(quiet) as bar:
         data = registry.build("datasets", dataset or card.dataset, bar.update, store.root)
@@ -183,12 +211,8 @@ def encode(
     for split, utterances in made.splits.items():
         frames = sum(len(u.x) for u in utterances)
         typer.echo(f"  {split}: {len(utterances)} utterances, {made.minutes[split]:.1f} min, {frames} frames")
-    notes = getattr(data, "notes", {})
-    for what, found in (("note", notes), ("refused", data.refused), ("converted", data.converted)):
-        for name, reason in found.items():
-            typer.echo(f"  {what}: {name}: {reason}")
-    for name, much in overlap({split: data.utterances(split) for split in latents.SPLITS}).items():
-        typer.echo(f"  ! overlap: {name}: {much}")
+    for line in remarks(data):
+        typer.echo(line)
 
 
 @app.command()
@@ -214,6 +238,9 @@ def diagnose(
         text, path = made(shared, codec, out, bar)
     typer.echo(text)
     typer.echo(f"written to {path}")
+
+
+app.add_typer(cli_latents.app, name="latents")
 
 
 @app.command()

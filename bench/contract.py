@@ -101,7 +101,11 @@ class CodecInfo:
 
 @runtime_checkable
 class Codec(Protocol):
-    """Audio to continuous latents and back."""
+    """Audio to continuous latents and back.
+
+    It may state `batches = False`: that utterances side by side are encoded one by one all the same. Without it a
+    codec that does not look ahead is given utterances of several lengths in one call, silence filling them up.
+    """
 
     info: CodecInfo
 

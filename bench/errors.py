@@ -30,5 +30,9 @@ class CacheError(BenchError):
     """A cache directory that cannot be written."""
 
 
+class StoreError(BenchError):
+    """A latent store that cannot be read, is damaged, or holds something else than what is written into it."""
+
+
 class RecordError(BenchError):
     """A record that cannot be read or compared."""

@@ -12,10 +12,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 
-class Rate(ProgressColumn):
-    """Items a second."""
+class Amount(MofNCompleteColumn):
+    """Items done of all, or what the stage says of itself."""
 
     def render(self, task: Task) -> Text:
+        said = task.fields.get("said")
+        return super().render(task) if said is None else Text(said, style="progress.download")
+
+
+class Rate(ProgressColumn):
+    """Items a second, where the stage does not say its own."""
+
+    def render(self, task: Task) -> Text:
+        if task.fields.get("said") is not None:
+            return Text("")
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:.1f}/s", style="dim")
 
@@ -42,7 +52,7 @@ class Bar:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
-                MofNCompleteColumn(),
+                Amount(),
                 Rate(),
                 TimeRemainingColumn(),
             )
@@ -62,14 +72,21 @@ class Bar:
 
     def update(self, what: str, done: int, total: int) -> None:
         """`done` of `total` items of `what`; a new `what` starts a new bar."""
+        self._move(what, done, total, None)
+
+    def audio(self, what: str, hours: float, total: float, speed: float) -> None:
+        """`hours` of about `total` hours of audio, at `speed` times real time."""
+        self._move(what, hours, total, f"{hours:.1f} of {total:.1f} h, {speed:.0f} × real time")
+
+    def _move(self, what: str, done: float, total: float, said: str | None) -> None:
         if self._progress is None:
             return
         if what != self._what:
             if self._task is not None:
                 self._progress.remove_task(self._task)
-            self._task = self._progress.add_task(what, total=total)
+            self._task = self._progress.add_task(what, total=total, said=said)
             self._what = what
-        self._progress.update(self._task, completed=done, total=total)
+        self._progress.update(self._task, completed=done, total=total, said=said)
 
     def finished(self, stage: str, seconds: float, cached: bool) -> None:
         """A stage ended."""

@@ -85,6 +85,9 @@ class SoundStream:
         PluginError: `ai-edge-litert` is not installed.
     """
 
+    batches = False
+    """A frame a call: padding would be coded too, for nothing."""
+
     def __init__(self, argument: str = "", tap: str = "") -> None:
         self.stages = _stages(tap)
         self._models = _read(_folder(argument))

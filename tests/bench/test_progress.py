@@ -66,6 +66,21 @@ def test_a_log_file_gets_no_bar_whatever_the_colours(
     assert len(text.splitlines()) == 3
 
 
+def test_hours_of_audio_are_told_in_place_of_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    screen = Screen(True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    with Bar() as bar:
+        bar.update("check shards", 1, 7)
+        time.sleep(0.12)
+        bar.audio("encode", 3.21, 10.49, 41.3)
+        time.sleep(0.12)
+    text = screen.getvalue()
+    assert "1/7" in text
+    assert "3.2 of 10.5 h, 41 × real time" in text
+    assert "3.21/" not in text
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_quiet_says_nothing(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
     assert shown(monkeypatch, terminal, quiet=True) == ""
