@@ -13,8 +13,8 @@ from torch import Tensor
 from bench.contract import LatentUtterance
 from bench.errors import DataError
 from bench.metrics import degenerate
-from bench.metrics.moments import Moments
 from bench.metrics.eigenvalues import effective_rank, participation_ratio
+from bench.metrics.moments import Moments
 from bench.metrics.variance_share import Components, SpeakerSums
 
 SAMPLE = 20_000
