@@ -58,7 +58,7 @@ def spectrum(found: Summary) -> bytes:
         left, right = figure.subplots(1, 2)
         values = found.eigenvalues.clamp(min=0)
         order = range(1, len(values) + 1)
-        above = values > 0
+        above = values > 1e-12 * values.max()  # the rest is rounding
         left.semilogy([i for i, keep in zip(order, above.tolist(), strict=True) if keep], values[above].tolist(), ".-")
         left.set(xlabel="component", ylabel="variance", title="eigenvalues of the covariance")
         right.plot(order, (100 * values.cumsum(0) / values.sum()).tolist(), ".-")

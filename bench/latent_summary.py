@@ -184,7 +184,7 @@ def text(found: Summary) -> str:
         f"effective rank {found.effective_rank:.1f}, participation ratio {found.participation_ratio:.1f}, of "
         f"{source.dim}",
         f"components of variance: {needed}",
-        *_wrapped("spectrum, % of variance:", [f"{share:.3g}" for share in shares.tolist()]),
+        *_wrapped("spectrum, % of variance:", [f"{share:.3g}" if share > 1e-3 else "0" for share in shares.tolist()]),
         *_wrapped("constant dimensions:", list(map(str, found.constant))),
         *_wrapped("flat (variance below 1e-6 of the largest):", list(map(str, found.flat))),
         *_wrapped("duplicated pairs:", [f"{i}={j}" for i, j in found.duplicated]),

@@ -19,6 +19,8 @@ LONG = 120.0
 """Seconds up to which nobody asks."""
 TRIED = (30.0, 60.0, 120.0)
 """Seconds of noise that are encoded to see what they need."""
+MARGIN = 1.25
+"""On what is foreseen: up to a fifth more was found."""
 SQUARE_MIB = 16.0
 """How far the longest must lie above a straight line for a square: what is less is how memory is handed out."""
 
@@ -39,7 +41,7 @@ class Room:
         seconds = samples / self.codec.info.sample_rate
         if seconds <= LONG:
             return
-        needed, free = self.needed_mib(seconds), self._free_mib()
+        needed, free = MARGIN * self.needed_mib(seconds), self._free_mib()
         if needed > free:
             raise DataError(
                 f"codec {self.codec.info.name}: {seconds / 60:.1f} min in one piece need about {needed / 1024:.1f} GiB"
