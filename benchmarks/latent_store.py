@@ -151,7 +151,7 @@ def document(wrote: Sequence[dict[str, float]], went: dict[str, float]) -> str:
     ratio = wrote[-1]["peak_mib"] / wrote[0]["peak_mib"]
     speed = went["hours"] / went["seconds"]
     return (
-        f"{lines}\n\nPeak memory at {wrote[-1]['hours']:,.0f} hours over that at {wrote[0]['hours']:,.0f}: {ratio:.3f}. "
+        f"{lines}\n\nPeak memory of the largest store over that of the smallest: {ratio:.3f}. "
         f"What `bench latents inspect` does went over {went['hours']:,.0f} hours at {speed:.2f} hours/s with a peak of "
         f"{went['peak_mib']:.0f} MiB, every shard held against its sha256."
     )
