@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from bench import checked, registry
-from bench.calibration.lab import LabCodec, LabContext, fit_context
+from bench.calibration.lab import LabContext, fit_context
 from bench.config import overridden
 from bench.conformance.rule import (
     BARE,
@@ -22,7 +22,7 @@ from bench.conformance.rule import (
     same,
     shortened,
 )
-from bench.conformance.toy import ToyDataset, ToyModel, utterances
+from bench.conformance.toy import ToyCodec, ToyDataset, ToyModel, utterances
 from bench.contract import CAPABILITIES, Split, missing_capability
 from bench.errors import UnknownName
 
@@ -69,7 +69,7 @@ class Subject:
 
     def scored(self, submission: Any) -> dict[str, Any]:
         """What the task gives for `submission`, checked as a run checks it."""
-        context = LabContext(self.card, self.splits, LabCodec(DIM), self.parameters)
+        context = LabContext(self.card, self.splits, ToyCodec(DIM), self.parameters)
         context.dataset = ToyDataset(self.splits)  # type: ignore[assignment]
         wrapped = checked.Checked(submission, "the toy submission")
         score = self.guard.around(self.scorer, ("score",)).score

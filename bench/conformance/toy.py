@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from bench.calibration.lab import HOP
+from bench.calibration.lab import HOP, LabCodec
 from bench.contract import (
     CodecInfo,
     FitContext,
@@ -109,6 +110,18 @@ class ToyModel:
         mean = torch.cat([own["mean"].expand(len(context), 1, -1), later], 1)
         spread = torch.cat([own["wide"].expand(len(context), 1, -1), own["spread"].expand_as(later)], 1)
         return mean, spread
+
+
+class ToyCodec(LabCodec):
+    """The codec of toy latents, with an encoder for a task that asks for one: the levels of a frame's parts.
+
+    Its latents are not the toy ones; they are causal, and of the stated shape.
+    """
+
+    def encode(self, audio: Tensor) -> Tensor:
+        """(B, 1, N) → (B, ceil(N / hop), D)."""
+        frames = F.pad(audio[:, 0], (0, -audio.shape[-1] % HOP)).unflatten(-1, (-1, HOP))
+        return torch.stack([part.square().mean(-1) for part in frames.tensor_split(self.info.dim, -1)], -1)
 
 
 class ToyDataset:
