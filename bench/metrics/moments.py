@@ -48,8 +48,8 @@ class Moments:
         if not self.count:
             self._about = x.mean(0)
         self._neighbours(x - self._about)
-        n, m = self.count, len(x)
-        total = n + m
+        m, total = len(x), self.count + len(x)
+        old, new = self.count / total, m / total  # shares: powers of counts would overflow after some millions
         mean = x.mean(0)
         off = x - mean
         squares = off.square()
@@ -57,13 +57,13 @@ class Moments:
         d, before = mean - self.mean, self.scatter.diagonal().clone()
         self.fourth += (
             fourth
-            + d**4 * n * m * (n * n - n * m + m * m) / total**3
-            + 6 * d**2 * (n * n * second + m * m * before) / total**2
-            + 4 * d * (n * third - m * self.third) / total
+            + d**4 * m * old * (old * old - old * new + new * new)
+            + 6 * d**2 * (old * old * second + new * new * before)
+            + 4 * d * (old * third - new * self.third)
         )
-        self.third += third + d**3 * n * m * (n - m) / total**2 + 3 * d * (n * second - m * before) / total
-        self.scatter += off.T @ off + torch.outer(d, d) * n * m / total
-        self.mean = self.mean + d * m / total
+        self.third += third + d**3 * m * old * (old - new) + 3 * d * (old * second - new * before)
+        self.scatter += off.T @ off + torch.outer(d, d) * m * old
+        self.mean = self.mean + d * new
         self.low, self.high = torch.minimum(self.low, x.amin(0)), torch.maximum(self.high, x.amax(0))
         self.count, self.utterances = total, self.utterances + 1
 

@@ -39,6 +39,14 @@ def test_one_pass_is_two_passes(offset: float) -> None:
     assert found.count == 5000
 
 
+def test_millions_of_frames() -> None:
+    # whose number to the third power is beyond 64 bits
+    x = torch.randn(3_000_000, 1, generator=rng())
+    found = gathered(x, 1_000_000)
+    assert float(found.variance()) == pytest.approx(float(x.double().var(correction=0)), rel=1e-9)
+    assert float(found.excess_kurtosis()) == pytest.approx(0.0, abs=0.01)
+
+
 def test_kurtosis_of_gaussian_uniform_and_laplace_noise() -> None:
     n = 400_000
     gaussian = torch.randn(n, generator=rng(1))
