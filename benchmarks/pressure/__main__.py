@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, help="weights and measurements are kept here")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--variants", nargs="+", default=[], help="these alone; default: all")
+    parser.add_argument("--replicated", nargs="+", default=[], help="of them, these at further seeds; default: all")
     parser.add_argument("--json", type=Path, default=DOCS / "rate_distortion.json")
     parser.add_argument("--report", action="store_true", help="document and figure from --json, nothing else")
     parser.add_argument("--no-report", action="store_true", help="measure and write --json alone")
@@ -54,12 +55,16 @@ def _measure(given: argparse.Namespace, bar: Bar) -> None:
     from bench.cache import Cache
     from benchmarks.pressure.corpora import corpora, training_data, training_digest
     from benchmarks.pressure.experiment import Settings, run
-    from benchmarks.pressure.train import Budget
+    from benchmarks.pressure.train import VARIANTS, Budget
 
     torch.set_num_threads(1)
     found = corpora(given.librispeech, bar.update)
     read, data = training_data(given.librispeech, given.work), training_digest(found)
-    run(found, read, data, given.seeds, given.variants, Budget(), Settings(), Cache(given.work), given.json, bar)
+    names = given.variants or list(VARIANTS)
+    # a whole seed before the next
+    which = [(name, given.seeds[0]) for name in names]
+    which += [(name, seed) for seed in given.seeds[1:] for name in given.replicated or names]
+    run(found, read, data, which, Budget(), Settings(), Cache(given.work), given.json, bar)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,7 @@ def run(
     datasets: Mapping[str, Dataset],
     read: Read,
     data_digest: str,
-    seeds: Sequence[int],
-    names: Sequence[str],
+    which: Sequence[tuple[str, int]],
     budget: Budget,
     settings: Settings,
     cache: Cache,
@@ -41,30 +40,27 @@ def run(
     Args:
         datasets: name → what to measure on.
         read: gives the recordings to train on, and `data_digest` what decides them.
-        names: of the variants; empty: all.
+        which: variant and training seed of each run.
 
     Raises:
         BenchError: a variant that there is not, data that cannot be used, or a loss that is not finite.
     """
-    if unknown := sorted(set(names) - set(VARIANTS)):
+    if unknown := sorted({name for name, _ in which} - set(VARIANTS)):
         raise UnknownName("variant", unknown[0], list(VARIANTS))
     runs = []
-    # a whole seed before the next
-    for seed in seeds:
-        for name in names or VARIANTS:
-            bar.row(f"{name}, seed {seed}")
-            path, weights = trained(name, seed, read, data_digest, budget, cache, bar.update)
-            codec = PressedCodec(f"pressure-{name}-seed{seed}", VARIANTS[name], budget.config, weights, path)
-            measured = {n: _corpus(codec, dataset, settings, cache, bar) for n, dataset in datasets.items()}
-            runs.append(
-                {
-                    "variant": name,
-                    "seed": seed,
-                    "weights_digest": file_digest(path),
-                    "curve": [[round(float(v), 4) for v in row] for row in weights["curve"]],
-                    "corpora": measured,
-                }
-            )
+    for name, seed in which:
+        bar.row(f"{name}, seed {seed}")
+        path, weights = trained(name, seed, read, data_digest, budget, cache, bar.update)
+        codec = PressedCodec(f"pressure-{name}-seed{seed}", VARIANTS[name], budget.config, weights, path)
+        runs.append(
+            {
+                "variant": name,
+                "seed": seed,
+                "weights_digest": file_digest(path),
+                "curve": [[round(float(v), 4) for v in row] for row in weights["curve"]],
+                "corpora": {n: _corpus(codec, dataset, settings, cache, bar) for n, dataset in datasets.items()},
+            }
+        )
     content = {
         "schema": SCHEMA,
         "protocol": {

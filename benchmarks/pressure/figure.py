@@ -83,6 +83,12 @@ def panel(axes: Axes, results: Results, corpus: str) -> None:
             fontsize=7,
             color=colour,
         )
+    axes.set_title(f"{corpus}, log-mel L1 {results.target(corpus):g}", fontsize=9)
+    axes.set_xlabel("rate of the noisy latents, bit/s")
+    axes.set_ylabel(f"ΔNLL at {MS} ms, bit/s")
+    if not named:
+        axes.text(0.5, 0.5, "not reached", ha="center", transform=axes.transAxes)
+        return
     top = axes.get_ylim()[1]
     for share in SHARES:
         axes.plot([0, right * 1.1], [0, share * right * 1.1], color=INK, lw=0.5, ls=":", zorder=0)
@@ -90,8 +96,5 @@ def panel(axes: Axes, results: Results, corpus: str) -> None:
         axes.annotate(f"{share:.0%}", (x, share * x), fontsize=7, ha="right", va="bottom")
     axes.set_xlim(0, right * 1.12)
     axes.set_ylim(0, top * 1.05)
-    axes.set_title(f"{corpus}, log-mel L1 {results.target(corpus):g}", fontsize=9)
-    axes.set_xlabel("rate of the noisy latents, bit/s")
-    axes.set_ylabel(f"ΔNLL at {MS} ms, bit/s")
     axes.plot([], [], "o", color=INK, markerfacecolor="none", ls="none", label="frames at the wrong time")
     axes.legend(loc="upper left", fontsize=7)

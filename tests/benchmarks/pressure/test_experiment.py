@@ -62,7 +62,7 @@ def recordings() -> dict[str, dict[str, list[torch.Tensor]]]:
 
 def go(root: Path, out: Path, names: Sequence[str], read: Callable[[], Any] = recordings) -> dict[str, Any]:
     datasets = {name: Noise(name) for name in ("near", "far")}
-    run(datasets, read, "digest", [0], names, TINY, SETTINGS, Cache(root), out, Bar(quiet=True))
+    run(datasets, read, "digest", [(n, 0) for n in names], TINY, SETTINGS, Cache(root), out, Bar(quiet=True))
     return json.loads(out.read_text())
 
 
@@ -141,7 +141,7 @@ def test_variants_differ_in_nothing_but_the_bottleneck(tmp_path: Path) -> None:
 
 
 def test_tables_and_figure_come_from_the_json(made: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    root, content = made
+    root, _ = made
     results = Results.read(root / "out.json")
     page = tmp_path / "page.md"
     page.write_text("".join(f"<!-- {n}:start -->\n<!-- {n}:end -->\n" for n in document.blocks(results)))
