@@ -30,71 +30,75 @@ STYLE = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
 }
 MS = 80
-SHARES = (0.05, 0.1, 0.2)
+SHARES = (0.05, 0.1, 0.2, 0.3)
 """Of the rate: faint lines."""
 
 
 def draw(results: Results, path: Path) -> None:
     """Write an SVG or PNG file; the same results and package versions give the same bytes."""
+    vector = path.suffix == ".svg"
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.2, 3.8), layout="constrained")
-        for axes, corpus in zip(
-            figure.subplots(1, len(results.corpora), squeeze=False)[0], results.corpora, strict=True
-        ):
+        figure = Figure(figsize=(8.2, 4.4), layout="constrained")
+        row = figure.subplots(1, len(results.corpora), squeeze=False)[0]
+        for axes, corpus in zip(row, results.corpora, strict=True):
             panel(axes, results, corpus)
-        metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {}
+        handles, labels = row[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            figure.savefig(temporary, format=path.suffix[1:], transparent=path.suffix == ".svg", metadata=metadata)
+            metadata = {"Date": None, "Creator": None} if vector else {}
+            figure.savefig(temporary, format=path.suffix[1:], transparent=vector, metadata=metadata)
 
 
 def panel(axes: Axes, results: Results, corpus: str) -> None:
     """One corpus: filled, all of the gain; hollow, what of it frames at the wrong time tell as well."""
+    axes.set_title(f"{corpus}, log-mel L1 {results.target(corpus):g}", fontsize=9)
+    axes.set_xlabel("rate of the noisy latents, bit/s")
+    axes.set_ylabel(f"ΔNLL at {MS} ms, bit/s")
+    found = {v: results.mean(v, corpus, "matched_rate", BITS) for v in results.variants}
+    rates = {v: rate for v, rate in found.items() if rate is not None}
+    if not rates:
+        axes.text(0.5, 0.5, "not reached", ha="center", transform=axes.transAxes)
+        return
     named: set[str] = set()
-    right = 0.0
-    for variant in results.variants:
-        rate = results.mean(variant, corpus, "matched_rate", BITS)
-        gain = results.mean(variant, corpus, f"matched_gain_{MS}ms", BITS)
-        kept = results.mean(variant, corpus, f"matched_shuffled_{MS}ms", BITS)
-        if rate is None or gain is None or kept is None:
-            continue
+    # neighbours are named above and below in turn
+    for place, variant in enumerate(sorted(rates, key=lambda v: rates[v].value)):
         family = results.family(variant)
         colour, marker = FAMILIES[family]
-        right = max(right, rate.high)
-        for found, face in ((gain, colour), (kept, "none")):
+        for column, face in (("gain", colour), ("shuffled", "white")):
+            point = results.mean(variant, corpus, f"matched_{column}_{MS}ms", BITS)
+            assert point is not None
+            x, y = rates[variant], point
             axes.errorbar(
-                [rate.value],
-                [found.value],
-                yerr=[[found.value - found.low], [found.high - found.value]],
-                xerr=[[rate.value - rate.low], [rate.high - rate.value]],
+                [x.value],
+                [y.value],
+                yerr=[[y.value - y.low], [y.high - y.value]],
+                xerr=[[x.value - x.low], [x.high - x.value]],
                 fmt=marker,
                 color=colour,
                 markerfacecolor=face,
                 elinewidth=0.8,
-                label=family if face != "none" and family not in named else None,
+                label=family if column == "gain" and family not in named else None,
             )
-        named.add(family)
-        axes.annotate(
-            variant.partition("_")[2] or variant.removeprefix("noise").removeprefix("fsq"),
-            (rate.value, gain.high),
-            textcoords="offset points",
-            xytext=(0, 3),
-            ha="center",
-            fontsize=7,
-            color=colour,
-        )
-    axes.set_title(f"{corpus}, log-mel L1 {results.target(corpus):g}", fontsize=9)
-    axes.set_xlabel("rate of the noisy latents, bit/s")
-    axes.set_ylabel(f"ΔNLL at {MS} ms, bit/s")
-    if not named:
-        axes.text(0.5, 0.5, "not reached", ha="center", transform=axes.transAxes)
-        return
-    top = axes.get_ylim()[1]
+            named.add(family)
+            if column == "gain":
+                up = place % 2 == 0
+                axes.annotate(
+                    variant.partition("_")[2] or variant.removeprefix("noise").removeprefix("fsq"),
+                    (x.value, y.high if up else y.low),
+                    textcoords="offset points",
+                    xytext=(0, 2 if up else -2),
+                    ha="center",
+                    va="bottom" if up else "top",
+                    fontsize=7,
+                    color=colour,
+                )
+    left, right = min(r.low for r in rates.values()) * 0.95, max(r.high for r in rates.values()) * 1.04
+    top = axes.get_ylim()[1] * 1.03
     for share in SHARES:
-        axes.plot([0, right * 1.1], [0, share * right * 1.1], color=INK, lw=0.5, ls=":", zorder=0)
-        x = min(right * 1.08, 0.97 * top / share)
-        axes.annotate(f"{share:.0%}", (x, share * x), fontsize=7, ha="right", va="bottom")
-    axes.set_xlim(0, right * 1.12)
-    axes.set_ylim(0, top * 1.05)
-    axes.plot([], [], "o", color=INK, markerfacecolor="none", ls="none", label="frames at the wrong time")
-    axes.legend(loc="upper left", fontsize=7)
+        axes.plot([left, right], [share * left, share * right], color=INK, lw=0.5, ls=":", zorder=0)
+        end = min(right, top / share)
+        axes.annotate(f"{share:.0%}", (end, share * end), fontsize=7, ha="right", va="top")
+    axes.set_xlim(left, right)
+    axes.set_ylim(min(0.0, axes.get_ylim()[0]), top)
+    axes.plot([], [], "o", color=INK, markerfacecolor="white", ls="none", label="frames at the wrong time")
