@@ -4,8 +4,8 @@
     python -m benchmarks.pressure --report
 
 The first trains and measures what is not in DIR yet and writes docs/rate_distortion.json; both then draw the figure and
-fill the tables of docs/rate_distortion.md from it. A killed run goes on where it stopped. On one core a seed takes
-about 25 minutes of training and 25 of measuring.
+fill the tables of docs/rate_distortion.md from it. A killed run goes on where it
+stopped. A variant takes about six minutes on one slow core.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from bench.markers import replace_block
 from bench.stats import Interval
+from benchmarks.pressure.findings import findings
 from benchmarks.pressure.summary import BITS, Results, pairs
 
 HORIZONS_MS = (80, 160, 320, 640)
@@ -29,7 +30,7 @@ def blocks(results: Results) -> dict[str, str]:
     """Marker → Markdown."""
     each = {"as-used": as_used, "fixed": fixed, "matched": matched, "comparisons": comparisons}
     out = {name: _by_corpus(results, make) for name, make in each.items()}
-    return {"protocol": protocol(results), **out}
+    return {"protocol": protocol(results), **out, "findings": findings(results)}
 
 
 def protocol(results: Results) -> str:

@@ -134,6 +134,19 @@ class Results:
             for v in self.of_seeds(variant, corpus, column)
         ]
 
+    def share_by_seed(self, variant: str, corpus: str, at: str, ms: int) -> list[float]:
+        """Mean gain over mean rate of each seed, on the frames that have a target."""
+        column = f"{at}_gain_{ms}ms"
+        weights = self.weights(corpus, column)
+        out = []
+        for gain, rate in zip(
+            self.of_seeds(variant, corpus, column), self.of_seeds(variant, corpus, f"{at}_rate"), strict=True
+        ):
+            total = [weights[i] for i in gain]
+            top = np.average(list(gain.values()), weights=total)
+            out.append(float(top / np.average([rate[i] for i in gain], weights=total)))
+        return out
+
     def _order(self, variant: str, corpus: str, at: str, ms: int) -> Values | None:
         gain = self.values(variant, corpus, f"{at}_gain_{ms}ms")
         wrong = self.values(variant, corpus, f"{at}_shuffled_{ms}ms")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bench.errors import BenchError
+from benchmarks.pressure.findings import findings
 from benchmarks.pressure.summary import BITS, Results, pairs
 
 COUNT = 40
@@ -75,6 +76,27 @@ def test_seeds_are_averaged_and_stand_beside() -> None:
     mean = found.mean("ae", "c", "m_gain_80ms")
     assert mean is not None and mean.value == pytest.approx(2.0)
     assert found.by_seed("ae", "c", "m_gain_80ms") == pytest.approx([1.0, 3.0])
+
+
+def test_the_share_of_a_seed_is_its_own() -> None:
+    found = results(ae={"m_gain_80ms": [[1.0] * COUNT, [3.0] * COUNT], "m_rate": [[4.0] * COUNT, [6.0] * COUNT]})
+    assert found.share_by_seed("ae", "c", "m", 80) == pytest.approx([0.25, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("pressed", "word"), [(1.0, "contradicted"), (5.0, "supported"), (3.0, "neither supported nor contradicted")]
+)
+def test_the_verdict_follows_its_rule(pressed: float, word: str) -> None:
+    rng = np.random.default_rng(1)
+    noise = rng.normal(scale=0.1, size=(2, COUNT))
+    columns = {"matched_shuffled_80ms": flat(0.1), "matched_rate": flat(10.0)}
+    found = results(
+        ae={"matched_gain_80ms": [list(3.0 + noise[0])], **columns},
+        fsq3={"matched_gain_80ms": [list(pressed + noise[1] - noise[1].mean() + noise[0].mean())], **columns},
+    )
+    text = findings(Results({**found.content, "protocol": {"measured_with": {"targets": {"c": 0.36}}}}))
+    assert f"the prediction is {word}" in text
+    assert "tells 30." in text
 
 
 def test_frames_without_a_target_have_no_weight() -> None:
