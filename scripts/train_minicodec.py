@@ -66,11 +66,12 @@ def spread_penalty(mean: Tensor, phase: str) -> Tensor:
 
 
 class SpectralLoss(torch.nn.Module):
-    """L1 of log-mel and of log magnitudes, and spectral convergence, at four resolutions."""
+    """L1 of log-mel and of log magnitudes, and spectral convergence, at some resolutions (samples, mels)."""
 
-    def __init__(self) -> None:
+    def __init__(self, resolutions: tuple[tuple[int, int], ...] = RESOLUTIONS) -> None:
         super().__init__()
-        for n_fft, mels in RESOLUTIONS:
+        self.resolutions = resolutions
+        for n_fft, mels in resolutions:
             self.register_buffer(f"window{n_fft}", torch.hann_window(n_fft))
             self.register_buffer(f"mel{n_fft}", mel_filterbank(n_fft // 2 + 1, mels, SAMPLE_RATE, SAMPLE_RATE / 2))
 
@@ -81,14 +82,14 @@ class SpectralLoss(torch.nn.Module):
 
     def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
         total = estimate.new_zeros(())
-        for n_fft, _ in RESOLUTIONS:
+        for n_fft, _ in self.resolutions:
             a, b = self.magnitude(estimate, n_fft), self.magnitude(target, n_fft)
             mel = getattr(self, f"mel{n_fft}")
             log_mel = lambda s: (s @ mel).clamp(min=1e-3).log()  # noqa: E731, B023
             total = total + 2.0 * F.l1_loss(log_mel(a), log_mel(b))
             total = total + 0.5 * F.l1_loss(a.clamp(min=1e-2).log(), b.clamp(min=1e-2).log())
             total = total + 0.5 * (a - b).norm(dim=(1, 2)).div(b.norm(dim=(1, 2)) + 1e-2).mean()
-        return total / len(RESOLUTIONS)
+        return total / len(self.resolutions)
 
 
 def read(path: Path) -> np.ndarray:
@@ -98,13 +99,13 @@ def read(path: Path) -> np.ndarray:
     return audio
 
 
-def load(librispeech: Path, listing: Path) -> dict[str, list[Tensor]]:
-    """Training audio of both sources; what was read is written to `listing`."""
+def load(librispeech: Path, listing: Path, part: str = "train") -> dict[str, list[Tensor]]:
+    """Audio of a split of both sources; what was read is written to `listing`."""
     manifest = (SYNTHSPEECH / "manifest.tsv").read_text().splitlines()[1:]
-    synth = [SYNTHSPEECH / f"audio/{r[0]}.ogg" for r in (s.split("\t") for s in manifest) if r[1] == "train"]
+    synth = [SYNTHSPEECH / f"audio/{r[0]}.ogg" for r in (s.split("\t") for s in manifest) if r[1] == part]
     files = sorted(librispeech.glob("*.flac"))
     split = split_groups(p.name.split("-")[0] for p in files)
-    real = [p for p in files if split[p.name.split("-")[0]] == "train"]
+    real = [p for p in files if split[p.name.split("-")[0]] == part]
     rows = [f"{p.name}\t{hashlib.sha256(p.read_bytes()).hexdigest()}" for p in synth + real]
     listing.write_text("file\tsha256\n" + "\n".join(rows) + "\n")
     spoken = [read(p) for p in real]
@@ -115,12 +116,12 @@ def load(librispeech: Path, listing: Path) -> dict[str, list[Tensor]]:
     }
 
 
-def batch(data: dict[str, list[Tensor]], rng: np.random.Generator) -> Tensor:
-    """Crops (BATCH, samples), 40 % synthspeech, with a random gain and polarity."""
+def batch(data: dict[str, list[Tensor]], rng: np.random.Generator, count: int = BATCH) -> Tensor:
+    """Crops (count, samples), 40 % synthspeech, with a random gain and polarity."""
     size = CROP_FRAMES * HOP
     crops = []
-    for i in range(BATCH):
-        source = data["synthspeech" if i < 0.4 * BATCH else "librispeech"]
+    for i in range(count):
+        source = data["synthspeech" if i < 0.4 * count else "librispeech"]
         audio = source[rng.integers(len(source))]
         start = rng.integers(max(1, len(audio) - size))
         crop = F.pad(audio[start : start + size], (0, max(0, size - len(audio))))

@@ -43,7 +43,8 @@ def test_the_same_figure_has_the_same_bytes(
 def test_every_figure_is_committed_and_shown(script: ModuleType) -> None:
     pages = "".join(p.read_text(encoding="utf-8") for p in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
     committed = {path.stem for path in (ROOT / "docs" / "figures").glob("*.svg")}
-    assert committed == set(script.FIGURES)
+    # one figure is drawn by `benchmarks.pressure`, from what it measured
+    assert committed == {*script.FIGURES, "rate_distortion"}
     for name in committed:
         assert ElementTree.parse(ROOT / "docs" / "figures" / f"{name}.svg").getroot().tag.endswith("svg")
         assert f"figures/{name}.svg" in pages
