@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -142,9 +142,15 @@ class Utterances(Sequence[LatentUtterance]):
         i %= len(self)
         k = bisect_right(self._ends, i)
         shard = self._shards[k]
-        j = i - (self._ends[k] - shard.part.utterances)
-        row = shard.row(j)
-        return LatentUtterance(row.id, row.speaker, shard.vectors("latents", j).float())
+        return shard.utterance(i - (self._ends[k] - shard.part.utterances))
+
+    def __iter__(self) -> Iterator[LatentUtterance]:
+        """All in order; a shard that this opened is let go, so that one pass needs the memory of one shard."""
+        for shard in self._shards:
+            opened_here = not shard.is_open
+            yield from map(shard.utterance, range(shard.part.utterances))
+            if opened_here:
+                shard.close()
 
 
 class Shard:
@@ -160,12 +166,27 @@ class Shard:
     def __init__(self, root: Path, part: Part, verify: bool, mend: str) -> None:
         self.path, self.part, self.verify, self.mend = root / part.file, part, verify, mend
         self._batches: list[Any] | None = None
+        self._memory: Any = None
         try:
             size = self.path.stat().st_size
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror or error}; {mend}") from error
         if size != part.bytes:
             raise StoreError(f"{self.path}: truncated: expected {part.bytes} bytes, got {size}; {mend}")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the file is mapped."""
+        return self._batches is not None
+
+    def close(self) -> None:
+        """Let the file go; tensors that were made of it keep it mapped as long as they live."""
+        self._batches, self._memory = None, None
+
+    def utterance(self, i: int) -> LatentUtterance:
+        """Row `i` with its latents (T, D), float32."""
+        row = self.row(i)
+        return LatentUtterance(row.id, row.speaker, self.vectors("latents", i).float())
 
     def row(self, i: int) -> Stored:
         """What row `i` says."""
@@ -198,7 +219,7 @@ class Shard:
         if self._batches is None:
             pa = pyarrow()
             # copy on write: torch has no read-only tensors, and one that is written to must not reach the file
-            self._memory: np.ndarray = np.asarray(np.memmap(self.path, mode="c"))
+            self._memory = np.asarray(np.memmap(self.path, mode="c"))
             if self.verify and (found := hashlib.sha256(self._memory.data).hexdigest()) != self.part.sha256:
                 expected = f"expected sha256 {self.part.sha256[:12]}…, got {found[:12]}…"
                 raise StoreError(f"{self.path}: damaged: {expected}; {self.mend}")
@@ -207,6 +228,7 @@ class Shard:
                 batches = [file.get_batch(i) for i in range(file.num_record_batches)]
             except pa.ArrowInvalid as error:
                 raise StoreError(f"{self.path}: damaged: {' '.join(str(error).split())}; {self.mend}") from error
+            self.verify = False  # once is enough
             self._ends = list(accumulate(batch.num_rows for batch in batches))
             self._batches = batches
         return self._batches

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import tempfile
@@ -118,6 +119,22 @@ def test_nothing_is_opened_before_it_is_asked_for(tmp_path: Path, monkeypatch: p
     assert opened == []
     assert train[3].id == "train-3"
     assert opened == ["train-000000002.arrow"]
+
+
+def test_one_pass_needs_one_shard_and_checks_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path, identity(precision="float16"), shard_bytes=1)
+    checked, sha256 = [], hashlib.sha256
+    monkeypatch.setattr(hashlib, "sha256", lambda data: checked.append(len(data)) or sha256(data))
+    train = LatentStore(tmp_path).utterances("train")
+    maps = Path("/proc/self/maps")
+    for _ in range(2):
+        for i, utterance in enumerate(train):
+            assert torch.equal(utterance.x, row("train", i).x.half().float())
+            if maps.exists():
+                assert maps.read_text().count(str(tmp_path)) == 1
+    assert len(checked) == 3
+    if maps.exists():
+        assert maps.read_text().count(str(tmp_path)) == 0
 
 
 def test_pyarrow_alone_reads_it(tmp_path: Path) -> None:
