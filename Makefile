@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-che
 ROWS := $(addprefix --submission ,raw_ar_v1 rssm_v1 rssm_note_v1 $(patsubst submissions/%.toml,%,$(sort $(wildcard submissions/control_*.toml))))
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint selftest figures records clean
+.PHONY: run test lint selftest figures records codecs clean
 
 run: $(VENV)/.installed-run
 	@$(BIN)/bench run --submission rssm_v1
@@ -35,6 +35,12 @@ records: $(VENV)/.installed-run
 	@$(BIN)/bench run $(ROWS) --records leaderboard/records
 	@$(BIN)/bench leaderboard --format md --write README.md
 	@$(BIN)/bench list tasks --format md --write README.md
+
+# codecs side by side, and the page made from them; `DATASET=folder:PATH` for other recordings than synthspeech
+codecs: $(VENV)/.installed-test
+	@$(BIN)/bench run --codecs minicodec,minicodec@rvq4,melpca,soundstream,soundstream@46,soundstream@30,soundstream@16 \
+		$(if $(DATASET),--dataset $(DATASET)) --records leaderboard/records
+	@$(BIN)/bench codecs --format md --write docs/codecs.md --figure docs/figures/codecs.svg
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

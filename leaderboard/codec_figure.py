@@ -53,7 +53,7 @@ def draw(boards: Sequence[Board]) -> str:
             axes.set_title(f"{board.dataset.rpartition('/')[2]} ({board.suite})", fontsize=9, color=INK)
             if number == 0:
                 axes.set_ylabel("bit/s at 80 ms")
-                axes.legend(loc="upper right", fontsize=8)
+                axes.legend(loc="best", fontsize=8)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
@@ -70,7 +70,8 @@ def _points(view: TaskView) -> list[tuple[str, list[Any]]]:
 
 def _panel(axes: Axes, view: TaskView) -> None:
     records = {row.name: row.record for row in view.rows}
-    for name, (gain, order, mel) in _points(view):
+    # neighbours in distortion are often neighbours in gain: names stand above and below in turns
+    for number, (name, (gain, order, mel)) in enumerate(sorted(_points(view), key=lambda point: point[1][2].value)):
         causal = not any(place(records[name]))
         for what, color, marker in ((gain, FIRST, "o"), (order, SECOND, "D")):
             axes.errorbar(
@@ -84,7 +85,9 @@ def _panel(axes: Axes, view: TaskView) -> None:
                 linewidth=0.8,
             )
         axes.plot([mel.value] * 2, [gain.value, order.value], color=INK, linewidth=0.5, zorder=0)
-        axes.annotate(name.partition("+")[0], (mel.value, gain.value), (4, 4), textcoords="offset points", fontsize=7)
+        above = number % 2 == 0
+        at, shift = (gain.high, 3) if above else (order.low, -9)
+        axes.annotate(name.partition("+")[0], (mel.value, at), (0, shift), textcoords="offset points", fontsize=7)
     axes.axhline(0, color=INK, linewidth=0.5)
     axes.set_xlabel("log-mel L1 of the resynthesis, log10 (left: closer)")
     axes.plot([], [], color=FIRST, marker="o", linestyle="", label="ΔNLL")

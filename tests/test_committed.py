@@ -77,6 +77,16 @@ def test_the_readme_shows_these_rows() -> None:
     assert block.split() == text.split(), AGAIN
 
 
+def test_the_page_about_codecs_shows_its_rows() -> None:
+    found = [board for board in boards([record.read(path) for path in RECORDS]) if board.of_codecs]
+    assert {board.dataset for board in found} >= {"synthspeech"}
+    text = tables_of(found, TableFormat.md, False)
+    (block,) = re.findall(
+        r"<!-- codecs:start -->\n(.*?)<!-- codecs:end -->", (ROOT / "docs" / "codecs.md").read_text("utf-8"), re.S
+    )
+    assert block.partition("### Without a row yet")[0].split() == text.split(), "make codecs"
+
+
 def test_the_shipped_self_test_passed_and_covers_every_group() -> None:
     outcome = json.loads((files("bench.calibration") / selftest.SHIPPED).read_text("utf-8"))
     assert set(outcome) == set(selftest.groups())
