@@ -29,6 +29,8 @@ from bench.store.manifest import Manifest
 from tests.conftest import Done
 from tests.plugins import Lab
 
+# the killed runs are processes with one thread; what they leave behind names the number of threads
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 RATE, HOP = 1000, 80
 COUNTS: Mapping[Split, int] = {"train": 17, "valid": 3, "test": 5}
