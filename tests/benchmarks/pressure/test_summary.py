@@ -99,6 +99,15 @@ def test_the_verdict_follows_its_rule(pressed: float, word: str) -> None:
     assert "tells 30." in text
 
 
+def test_a_variant_without_a_value_leaves_the_prediction_untested() -> None:
+    reached = {"matched_gain_80ms": flat(3.0), "matched_shuffled_80ms": flat(0.1), "matched_rate": flat(10.0)}
+    found = results(ae=reached, fsq3={"mel": flat(0.4)}, kl_low=reached)
+    text = findings(Results({**found.content, "protocol": {"measured_with": {"targets": {"c": 0.36}}}}))
+    assert "the prediction is not tested" in text
+    alone = results(ae={"mel": flat(0.4)})
+    assert "not tested" in findings(Results({**alone.content, "protocol": {"measured_with": {"targets": {"c": 1}}}}))
+
+
 def test_frames_without_a_target_have_no_weight() -> None:
     found = results(ae={"m_gain_640ms": flat(1.0)})
     assert set(found.weights("c", "m_gain_640ms").values()) == {3.0}
