@@ -70,8 +70,8 @@ def _points(view: TaskView) -> list[tuple[str, list[Any]]]:
 
 def _panel(axes: Axes, view: TaskView) -> None:
     records = {row.name: row.record for row in view.rows}
-    # neighbours in distortion are often neighbours in gain: names stand above and below in turns
-    for number, (name, (gain, order, mel)) in enumerate(sorted(_points(view), key=lambda point: point[1][2].value)):
+    # distances differ by factors, and neighbours in distance are often neighbours in gain: names stand upright
+    for name, (gain, order, mel) in _points(view):
         causal = not any(place(records[name]))
         for what, color, marker in ((gain, FIRST, "o"), (order, SECOND, "D")):
             axes.errorbar(
@@ -85,10 +85,14 @@ def _panel(axes: Axes, view: TaskView) -> None:
                 linewidth=0.8,
             )
         axes.plot([mel.value] * 2, [gain.value, order.value], color=INK, linewidth=0.5, zorder=0)
-        above = number % 2 == 0
-        at, shift = (gain.high, 3) if above else (order.low, -9)
-        axes.annotate(name.partition("+")[0], (mel.value, at), (0, shift), textcoords="offset points", fontsize=7)
+        place_of_name: dict[str, Any] = {"textcoords": "offset points", "rotation": 90, "ha": "center", "fontsize": 7}
+        axes.annotate(name.partition("+")[0], (mel.value, gain.high), (0, 4), **place_of_name)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:.1g}")
+    axes.tick_params(axis="x", which="minor", labelsize=7)
     axes.axhline(0, color=INK, linewidth=0.5)
+    axes.set_ylim(top=1.25 * axes.get_ylim()[1])
     axes.set_xlabel("log-mel L1 of the resynthesis, log10 (left: closer)")
     axes.plot([], [], color=FIRST, marker="o", linestyle="", label="ΔNLL")
     axes.plot([], [], color=SECOND, marker="D", linestyle="", label="of order")
