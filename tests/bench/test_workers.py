@@ -90,8 +90,8 @@ def test_nothing_outlives_the_parent(tmp_path: Path, how: signal.Signals) -> Non
         os.killpg(parent.pid, how)
     else:
         parent.kill()
-    _, errors = parent.communicate(timeout=60)
-    assert not psutil.wait_procs(workers, timeout=30)[1], "a worker goes on without its parent"
+    _, errors = parent.communicate(timeout=240)
+    assert not psutil.wait_procs(workers, timeout=120)[1], "a worker goes on without its parent"
     if how == signal.SIGINT:
         assert errors.count("Traceback") == 1, errors
         assert "KeyboardInterrupt" in errors
