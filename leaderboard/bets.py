@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from bench.config import Card
-from bench.errors import CardError
+from bench.config import Card, read_card
 from bench.record import ColumnValues, Record
 from bench.stats import Interval, interval
 from leaderboard.compare import difference
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 FILE = Path(__file__).with_name("bets.toml")
 PER_DIMENSION = "nats/frame and dimension"
@@ -64,14 +56,7 @@ def read_bets(path: Path = FILE) -> tuple[Bet, ...]:
     Raises:
         CardError: it cannot be read, or has missing or unknown keys; one line that names file and key.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Bets.model_validate_json(json.dumps(raw)).bets
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise CardError(f"{path.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CardError(f"{path.name}: {error}") from error
+    return read_card(path, Bets).bets
 
 
 def outcome(bet: Bet, records: Mapping[str, Record]) -> Outcome:

@@ -14,6 +14,7 @@ import typer
 
 from leaderboard.codecs_cli import codecs
 from leaderboard.formats import TableFormat
+from leaderboard.options import Dataset, Form, Fresh, Records, Suite, Wide
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -39,16 +40,12 @@ def register(app: typer.Typer) -> None:
 
 
 def leaderboard(
-    records: Annotated[
-        Path | None, typer.Option(help="Folder of records; without it, the committed ones.", show_default=False)
-    ] = None,
-    fresh: Annotated[
-        Path | None, typer.Option(help="Folder laid over them; its rows are marked (new).", show_default=False)
-    ] = None,
-    form: Annotated[TableFormat, typer.Option("--format", help="How to write the tables.")] = TableFormat.terminal,
-    wide: Annotated[bool, typer.Option("--wide", help="Every column, not the headline ones alone.")] = False,
-    suite: Annotated[str | None, typer.Option(help="Only this suite.", show_default=False)] = None,
-    dataset: Annotated[str | None, typer.Option(help="Only this dataset.", show_default=False)] = None,
+    records: Records = None,
+    fresh: Fresh = None,
+    form: Form = TableFormat.terminal,
+    wide: Wide = False,
+    suite: Suite = None,
+    dataset: Dataset = None,
     codec: Annotated[str | None, typer.Option(help="Only this codec.", show_default=False)] = None,
     write: Annotated[
         Path | None, typer.Option(help="Write between the leaderboard markers of this file.", show_default=False)

@@ -9,25 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 from bench.errors import BenchError
 from leaderboard.across import place
 from leaderboard.board import Board
+from leaderboard.drawing import FIRST, INK, SECOND, STYLE
 from leaderboard.view import TaskView, task_views
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 GAIN, ORDER, DISTORTION = "gain_80ms", "order_80ms", "mel"
-INK, FIRST, SECOND = "#767b82", "#2f81d7", "#d0691e"
-"""Middle tones: at least 3.5:1 against white and against near-black."""
-STYLE: dict[str, Any] = {
-    "svg.hashsalt": "latentbench",
-    "svg.fonttype": "none",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "errorbar.capsize": 2,
-    "lines.markersize": 5,
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
-}
 
 
 def draw(boards: Sequence[Board]) -> str:
@@ -45,7 +33,7 @@ def draw(boards: Sequence[Board]) -> str:
     viewed = [(board, view) for board, view in viewed if _points(view)]
     if not viewed:
         raise BenchError("--figure: expected rows with a gain and a log-mel distance, got none")
-    with mpl.rc_context(cast(Any, STYLE)):
+    with mpl.rc_context(cast(Any, {**STYLE, "errorbar.capsize": 2})):
         figure = Figure(figsize=(4.6 * len(viewed), 4.2), layout="constrained")
         for number, (board, view) in enumerate(viewed):
             axes = figure.add_subplot(1, len(viewed), number + 1)

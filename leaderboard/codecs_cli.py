@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leaderboard.formats import TableFormat
+from leaderboard.options import Dataset, Form, Fresh, Records, Suite, Wide
 
 if TYPE_CHECKING:
     from leaderboard.board import Board
@@ -16,16 +17,12 @@ NONE = "no records of codecs here; `bench run --codecs NAME,NAME` makes them"
 
 
 def codecs(
-    records: Annotated[
-        Path | None, typer.Option(help="Folder of records; without it, the committed ones.", show_default=False)
-    ] = None,
-    fresh: Annotated[
-        Path | None, typer.Option(help="Folder laid over them; its rows are marked (new).", show_default=False)
-    ] = None,
-    form: Annotated[TableFormat, typer.Option("--format", help="How to write the tables.")] = TableFormat.terminal,
-    wide: Annotated[bool, typer.Option("--wide", help="Every column, not the headline ones alone.")] = False,
-    suite: Annotated[str | None, typer.Option(help="Only this suite.", show_default=False)] = None,
-    dataset: Annotated[str | None, typer.Option(help="Only this dataset.", show_default=False)] = None,
+    records: Records = None,
+    fresh: Fresh = None,
+    form: Form = TableFormat.terminal,
+    wide: Wide = False,
+    suite: Suite = None,
+    dataset: Dataset = None,
     write: Annotated[
         Path | None, typer.Option(help="Write between the codecs markers of this file.", show_default=False)
     ] = None,

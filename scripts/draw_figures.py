@@ -25,24 +25,11 @@ from bench.calibration.var1 import VAR1
 from bench.metrics.gaussian import LinearGaussian
 from bench.seeding import generator
 from bench.stats import interval
+from leaderboard.drawing import FIRST, INK, SECOND, STYLE
 
 FRAME_RATE = 12.5
 BITS = FRAME_RATE / math.log(2)
 """bit/s for one nat per frame."""
-INK, FIRST, SECOND = "#767b82", "#2f81d7", "#d0691e"
-"""Middle tones: at least 3.5:1 against white and against near-black."""
-STYLE = {
-    "svg.hashsalt": "latentbench",
-    "svg.fonttype": "none",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "errorbar.capsize": 2,
-    "lines.markersize": 4.5,
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
-}
-
 BETAS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 HORIZONS = tuple(range(1, 17))
 PROMPTS, PROMPT_FRAMES, DRAWS, FOLLOWED = 256, 32, 64, 8
@@ -152,7 +139,7 @@ def _points(axes: Axes, at: Sequence[float], values: Tensor, color: str, label: 
 
 def draw(name: str, path: Path) -> None:
     """Draw one figure into an SVG or PNG file."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context({**STYLE, "errorbar.capsize": 2, "lines.markersize": 4.5}):
         figure = Figure(figsize=(5.6, 3.2), layout="constrained")
         FIGURES[name](figure.subplots())
         metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {}

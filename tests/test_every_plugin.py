@@ -23,7 +23,9 @@ def test_every_installed_plugin_keeps_the_rules(one_thread: None, kind: str, nam
     if kind == "codecs" and name in SLOW:
         pytest.skip("the rules are asked of a narrow one, in tests/bench/codecs/test_dac.py")
     if kind == "datasets" and name in FETCHED:
-        pytest.skip("the rules are asked of small ones, in tests/bench/datasets/test_corpora.py")
+        pytest.skip(
+            "it fetches gigabytes; tests/bench/datasets/test_corpora.py holds small folders of its form to the rules"
+        )
     if kind == "codecs" and name in UNTRAINED:
         name += ":random"
     try:

@@ -10,24 +10,14 @@ from matplotlib.figure import Figure
 
 from bench.cache import replacing
 from benchmarks.pressure.summary import BITS, Results
+from leaderboard.drawing import INK, STYLE
 
-INK = "#767b82"
 FAMILIES = {
     # Okabe and Ito's colours, and a shape each, for those who do not see them
-    "autoencoder": ("#767b82", "o"),
+    "autoencoder": (INK, "o"),
     "KL": ("#0072b2", "s"),
     "FSQ": ("#d55e00", "^"),
     "noise": ("#009e73", "D"),
-}
-STYLE = {
-    "svg.hashsalt": "latentbench",
-    "svg.fonttype": "none",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "lines.markersize": 5,
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
 }
 MS = 80
 SHARES = (0.05, 0.1, 0.2, 0.3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -81,17 +82,16 @@ class Large(Hungry):
 
 torch.set_num_threads(1)
 made = Room(Large(), torch.device("cpu"))
-print(made.needed_mib(20), made.needed_mib(200))
+print(made.needed_mib(200))
 """
 
 
 def test_the_peak_of_a_call_is_seen() -> None:
     """In a process of its own: a long one gives memory back while it is measured."""
+    if not os.access("/proc/self/clear_refs", os.W_OK):
+        pytest.skip("this system does not let a process start a new peak of its memory: /proc/self/clear_refs")
     root = str(Path(__file__).parents[2])
     run = subprocess.run(
         [sys.executable, "-c", PEAK], capture_output=True, text=True, check=True, timeout=300, cwd=root
     )
-    short, long = map(float, run.stdout.split())
-    if short == 0:
-        pytest.skip("this system does not tell peaks of memory")
-    assert long == pytest.approx(2 * 200 * RATE * 1000 / 2**20, rel=0.2)
+    assert float(run.stdout) == pytest.approx(2 * 200 * RATE * 1000 / 2**20, rel=0.2)

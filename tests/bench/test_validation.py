@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -21,12 +20,11 @@ from bench.metrics import distortion, intelligibility
 from bench.progress import Bar
 from bench.protocol import Case, Protocol, Target
 from bench.validation import Compared, Measured, Outcome, Overrides, substituted, validate
+from tests import needs
 from tests.conftest import Done
 from tests.plugins import Lab
 
 Bench = Callable[..., Done]
-SPEECH = Path(os.environ.get("LATENTBENCH_DATA", Path(__file__).parents[3] / "shared" / "data"))
-SPEECH /= "librispeech_dev_clean_30"
 CPU = torch.device("cpu")
 
 REFERENCES = """
@@ -84,15 +82,14 @@ def mel(value: float, tolerance: float = 100.0) -> Target:
 @pytest.fixture
 def speech(tmp_path: Path) -> Path:
     """Three real utterances with their texts."""
-    if not SPEECH.is_dir():
-        pytest.skip("no librispeech_dev_clean_30 in LATENTBENCH_DATA or ../shared/data")
-    lines = (SPEECH / "transcripts.tsv").read_text("utf-8").splitlines()
+    source = needs.speech("librispeech_dev_clean_30")
+    lines = (source / "transcripts.tsv").read_text("utf-8").splitlines()
     folder = tmp_path / "speech"
     folder.mkdir()
-    short = sorted((line.split("\t") for line in lines), key=lambda parts: (SPEECH / parts[1]).stat().st_size)
+    short = sorted((line.split("\t") for line in lines), key=lambda parts: (source / parts[1]).stat().st_size)
     kept = [(name, Path(path), text) for name, path, text in (parts[:3] for parts in short[2:5])]
     for _, path, _ in kept:
-        shutil.copy(SPEECH / path, folder / path.name)
+        shutil.copy(source / path, folder / path.name)
     table = "".join(f"{name}\t{path.name}\t{text}\n" for name, path, text in kept)
     (folder / "transcripts.tsv").write_text(table, encoding="utf-8")
     return folder
@@ -144,7 +141,7 @@ def test_minicodec_on_real_speech_end_to_end(one_thread: None, bench: Bench, spe
 
 
 def test_random_weights_never_pass(one_thread: None, bench: Bench, speech: Path, tmp_path: Path) -> None:
-    pytest.importorskip("moshi", reason="moshi is in requirements-nodeps.txt")
+    pytest.importorskip("moshi", reason=needs.MOSHI)
     more = ("--codec", "mimi@rvq8:random", "--dataset", f"folder:{speech}", "--minutes", "0.01")
     done = bench("validate", "--against", "llasa-mimi", "--cache", tmp_path / "cache", *more)
     assert done.code == 1
@@ -166,7 +163,7 @@ def test_random_weights_do_not_pass_even_within_the_tolerance() -> None:
 def test_weights_that_cannot_be_fetched_are_one_line(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("moshi", reason="moshi is in requirements-nodeps.txt")
+    pytest.importorskip("moshi", reason=needs.MOSHI)
 
     def unreachable(source: Any) -> Path:
         raise OSError("no network")

@@ -1,6 +1,5 @@
 """LibriSpeech, LJ Speech, VCTK and FMA: the folders they are published in, and what is asked of the hub."""
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +14,9 @@ from bench.datasets import hub
 from bench.datasets.corpora import FMA, VCTK, Corpus, LibriSpeech, LJSpeech
 from bench.datasets.folder import Folder
 from bench.errors import DataError
+from tests import needs
 from tests.recordings import rows, streams, tone, write_files, write_parquet
 
-DATA = Path(os.environ.get("LATENTBENCH_DATA", Path(__file__).parents[4] / "shared" / "data"))
 NAMES = {"fma": FMA, "librispeech": LibriSpeech, "ljspeech": LJSpeech, "vctk": VCTK}
 
 
@@ -126,7 +125,7 @@ def test_vctk_takes_one_of_its_microphones(tmp_path: Path, opened: Callable[...,
 
 
 def test_fma_reads_copies_of_its_parquet_files(tmp_path: Path, opened: Callable[..., Any]) -> None:
-    pytest.importorskip("datasets", reason="needs the extra `data`")
+    pytest.importorskip("datasets", reason=needs.DATASETS)
     listed = [
         {"audio": row["audio"], "title": f"t{i}", "artist": f"band {i % 5}", "text": "x"}
         for i, row in enumerate(rows(15))
@@ -166,7 +165,7 @@ def test_listed_again_the_digest_is_the_same_and_a_byte_changes_it(
 def test_what_is_asked_of_the_hub(
     name: str, opened: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    datasets = pytest.importorskip("datasets", reason="needs the extra `data`")
+    datasets = pytest.importorskip("datasets", reason=needs.DATASETS)
     place, usual = NAMES[name].PLACE, NAMES[name].USUAL
     assert re.fullmatch(r"[0-9a-f]{40}", place.revision)
     listed = [
@@ -213,9 +212,7 @@ def test_the_classes_agree_with_their_names() -> None:
 
 
 def test_real_librispeech_is_the_same_as_from_a_folder(tmp_path: Path, opened: Callable[..., Any]) -> None:
-    source = DATA / "librispeech_train_clean100_251spk"
-    if not source.is_dir():
-        pytest.skip("no librispeech_train_clean100_251spk in LATENTBENCH_DATA or ../shared/data")
+    source = needs.speech("librispeech_train_clean100_251spk")
     files = sorted(source.glob("*.flac"))[:12]
     layout: dict[str, bytes | str] = {}
     for path in files:

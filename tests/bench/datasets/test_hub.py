@@ -11,9 +11,10 @@ from bench.contract import Split
 from bench.datasets import hub
 from bench.datasets.hub import Hub, Place, parsed
 from bench.errors import DataError
+from tests import needs
 from tests.recordings import rows, streams, write_parquet
 
-datasets = pytest.importorskip("datasets", reason="needs the extra `data`")
+datasets = pytest.importorskip("datasets", reason=needs.DATASETS)
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OTHER = "f" * 40

@@ -1,7 +1,6 @@
 """Audiofolder, Parquet and WebDataset: the same audio as the files hold, in whatever form they come."""
 
 import gc
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,11 +18,10 @@ from bench.datasets.local import AudioFolder, Parquet, WebDataset
 from bench.datasets.options import Options
 from bench.datasets.streamed import Streamed
 from bench.errors import BenchError, DataError
+from tests import needs
 from tests.recordings import members, rows, tone, write_files, write_parquet, write_tar
 
-pytest.importorskip("datasets", reason="needs the extra `data`")
-
-DATA = Path(os.environ.get("LATENTBENCH_DATA", Path(__file__).parents[4] / "shared" / "data"))
+pytest.importorskip("datasets", reason=needs.DATASETS)
 
 
 # the package leaves metadata.csv open
@@ -298,9 +296,7 @@ def test_a_missing_package_names_the_command(
 
 @pytest.mark.parametrize("form", ["audiofolder", "parquet", "webdataset"])
 def test_real_speech_is_the_same_as_from_a_folder(form: str, tmp_path: Path, opened: Callable[..., Any]) -> None:
-    if not (DATA / "librispeech_dev_clean_30").is_dir():
-        pytest.skip("no librispeech_dev_clean_30 in LATENTBENCH_DATA or ../shared/data")
-    files = sorted((DATA / "librispeech_dev_clean_30" / "84").glob("*.wav"))[:8]
+    files = sorted((needs.speech("librispeech_dev_clean_30") / "84").glob("*.wav"))[:8]
     root = tmp_path / "corpus"
     audio = {path.name: path.read_bytes() for path in files}
     if form == "audiofolder":

@@ -22,6 +22,7 @@ from bench.errors import BenchError, CacheError, StoreError
 from bench.store import LatentStore, Stored, StoreWriter
 from bench.store.arrow import Row
 from bench.store.manifest import Identity
+from tests import needs
 
 DIM, BOOKS = 3, (1024, 16)
 INFO = {"name": "toy", "sample_rate": 1000, "hop": 80, "dim": DIM, "codebooks": list(BOOKS), "weights_digest": "w"}
@@ -151,7 +152,7 @@ def test_pyarrow_alone_reads_it(tmp_path: Path) -> None:
 
 
 def test_datasets_reads_it(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets", reason=needs.DATASETS)
     filled(tmp_path / "store", shard_bytes=1)
     files = {split: str(tmp_path / "store" / f"{split}-*.arrow") for split in ("train", "test")}
     datasets.disable_progress_bars()
