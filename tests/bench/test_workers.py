@@ -16,10 +16,13 @@ from bench.errors import BenchError
 from bench.workers import cores, ordered, pool
 
 SLEEPER = """
+import signal
 import time
 from bench.workers import ordered, pool
 
 if __name__ == "__main__":
+    # a shell ignores it for what it starts in the background, and children inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with pool(2) as executor:
         list(ordered(executor, time.sleep, [0.5] * 2))
         print("ready", flush=True)
@@ -90,8 +93,8 @@ def test_nothing_outlives_the_parent(tmp_path: Path, how: signal.Signals) -> Non
         os.killpg(parent.pid, how)
     else:
         parent.kill()
-    _, errors = parent.communicate(timeout=240)
-    assert not psutil.wait_procs(workers, timeout=120)[1], "a worker goes on without its parent"
+    _, errors = parent.communicate(timeout=60)
+    assert not psutil.wait_procs(workers, timeout=30)[1], "a worker goes on without its parent"
     if how == signal.SIGINT:
         assert errors.count("Traceback") == 1, errors
         assert "KeyboardInterrupt" in errors
