@@ -159,6 +159,11 @@ class Checkpoint(Protocol):
         ...
 
 
+def unheard(step: int, values: Mapping[str, float]) -> None:
+    """Scalars that nobody listens to."""
+    del step, values
+
+
 @dataclass(frozen=True)
 class FitContext:
     """What `fit` may use beside the latents."""
@@ -169,6 +174,8 @@ class FitContext:
     checkpoint: Checkpoint
     progress: Callable[[str, int, int], None]
     """Called with (what, done, total)."""
+    scalars: Callable[[int, Mapping[str, float]], None] = unheard
+    """Called with a step and what was measured at it, by name: losses, gradient norms, rates."""
 
 
 class Submission(Protocol):
@@ -188,7 +195,7 @@ class Submission(Protocol):
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that `fit` made, as tensors."""
+        """Everything that `fit` made, as tensors. Those whose names begin with `history.` are no parameters."""
         ...
 
     def load_state(self, state: Mapping[str, Tensor], codec: CodecInfo, device: torch.device) -> None:
@@ -292,6 +299,61 @@ class Generates(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsCodes(Protocol):
+    """Works on a codec's codes: it is given the codec before `fit` and before `load_state`."""
+
+    def read_codes(self, codec: HasCodes) -> None:
+        """Keep the codec; a run on one without codes is refused before this."""
+        ...
+
+
+@runtime_checkable
+class HasCodeLogProb(Protocol):
+    """Has probabilities of the codec's codes."""
+
+    def code_log_prob(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Latents (B, T, D) → ln p(code of stage q at t | codes before it) in nats, (B, T, Q).
+
+        Frame t sees the codes of frames < t and, where the model says so, of earlier stages of its own.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingHistory:
+    """What a fit went through: `loss` and `grad_norm` (before clipping) of every step, each (n,); validation losses
+    `valid_loss` after the steps `valid_step`, each (m,)."""
+
+    loss: Tensor
+    grad_norm: Tensor
+    valid_step: Tensor
+    valid_loss: Tensor
+
+
+@runtime_checkable
+class HasHistory(Protocol):
+    """Remembers its fit."""
+
+    def history(self) -> TrainingHistory:
+        """Of the fit that made it."""
+        ...
+
+
+@runtime_checkable
+class Refits(Protocol):
+    """Can be fitted again otherwise."""
+
+    def unfitted(self, replicate: int, noise: float | None = None) -> Submission:
+        """The same model with nothing learned.
+
+        Args:
+            replicate: 0 for the seeds of the original, n > 0 for others.
+            noise: standard deviation of the noise on its inputs in training, in whitened units; None: its own.
+        """
+        ...
+
+
 CAPABILITIES: dict[str, type] = {
     "represent": Represents,
     "log_prob": HasLogProb,
@@ -300,6 +362,9 @@ CAPABILITIES: dict[str, type] = {
     "reconstruct": Reconstructs,
     "reconstruct_from": ReconstructsFrom,
     "generate": Generates,
+    "code_log_prob": HasCodeLogProb,
+    "history": HasHistory,
+    "unfitted": Refits,
 }
 """The names that a task card's `needs` may use."""
 
