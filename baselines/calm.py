@@ -2,8 +2,9 @@
 
 Frame s is drawn given Z^s = T_long(x̃_<s) + T_short(x_{s−K} … x_{s−1}): a long context, whose frames are noisy in
 training, x̃ = √k · ε + √(1 − k) · x with k ~ U(0, 1) for every frame, so that a rollout does not trust its own past
-too far, and the last K clean ones, so that the detail is not lost. Both switches are off for speech
-(`noise_injection = false`, `short_context = 0`) and on for music (`true`, 10), as in the paper.
+too far, and the last K clean ones, so that the detail is not lost. As in the paper, both switches are off for speech
+(`noise_injection = false`, `short_context = 0`) and on for music (`true`, and 0.4 s: 10 frames at 25 Hz, 5 at 12.5).
+At inference nothing is noisy.
 
 The heads' losses are of no common unit, and weights that are learned move them: early stop and `valid_loss` are by
 the energy score of a few draws with the same noises at every evaluation, in whitened units, which is proper, finite,
@@ -35,8 +36,8 @@ VALIDATION_DRAWS = 8
 
 @dataclass(frozen=True)
 class Config(ARConfig):
-    """`short_context` is K, 0 for none; `short` the sizes of its transformer. `noise` is added to what noise injection
-    leaves of the long context, and to nothing else."""
+    """`short_context` is K, 0 for none; `short` the sizes of its transformer. `noise` is added, in training, to what the
+    long context reads, after noise injection."""
 
     noise: Annotated[float, Field(ge=0)] = 0.0
     noise_injection: bool = False

@@ -262,17 +262,17 @@ def test_learned_weights_are_the_logarithms_of_the_losses() -> None:
 
 @pytest.mark.parametrize("kind", ["lsd", "scm", "trigflow"])
 def test_the_multiplier_makes_draws_and_narrows_the_loss(kind: str) -> None:
-    """As many draws of time and noise a frame, each its own: the standard deviation of their mean falls by √16."""
+    """As many draws of time and noise a frame, each its own: the standard deviation of their mean falls by √9."""
     features, u = normal(1, 5).double(), normal(1, DIM).double()
     spread = {}
-    for times in (4, 64):
+    for times in (4, 36):
         own = random_head(kind, multiplier=times, adaptive=False)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             parts = own.loss(features, u, 10_000)
             assert parts.shape == (times, 1) and len(parts.unique()) == times
-            spread[times] = float(torch.stack([own.loss(features, u, 10_000).mean() for _ in range(100)]).std())
-    assert spread[4] / spread[64] == pytest.approx(4.0, rel=0.35)
+            spread[times] = float(torch.stack([own.loss(features, u, 10_000).mean() for _ in range(60)]).std())
+    assert spread[4] / spread[36] == pytest.approx(3.0, rel=0.35)
 
 
 @pytest.mark.parametrize(("kind", "steps"), [("lsd", 1), ("lsd", 3), ("scm", 1), ("scm", 2), ("trigflow", 3)])
@@ -309,7 +309,7 @@ def test_the_kinds_are_what_they_say() -> None:
 def test_a_head_keeps_both_modes() -> None:
     """F2 briefly: MMD² far below that of a head that gives the mean, and both modes of even odds."""
     process = Bimodal()
-    own = f2.taught(process, 0, HeadConfig(kind="lsd", width=64, layers=2, multiplier=4), 250)
+    own = f2.taught(process, 0, HeadConfig(kind="lsd", width=48, layers=2, multiplier=4), 200)
     distance, shares = f2.against_truth(process, own, 0)
     assert distance < 0.05
     assert shares == pytest.approx([0.5, 0.5], abs=0.06)
@@ -328,7 +328,9 @@ def fitted() -> CALM:
 
 def test_it_has_no_density(fitted) -> None:
     assert missing_capability(fitted, ["log_prob"]) == "log_prob"
-    assert missing_capability(fitted, ["represent", "rollout", "reconstruct", "generate", "history", "unfitted"]) is None
+    assert (
+        missing_capability(fitted, ["represent", "rollout", "reconstruct", "generate", "history", "unfitted"]) is None
+    )
 
 
 def test_one_step_samples_are_of_the_process(fitted) -> None:
@@ -342,7 +344,7 @@ def test_one_step_samples_are_of_the_process(fitted) -> None:
     assert float(draws.std(1).mean()) == pytest.approx(math.sqrt(1 - A * A), rel=0.12)
     oracle = OracleAR(A).rollout(prompt, 1, 32, rng())[:, :, 0]
     ratio = float(energy_score(draws, truth).mean() / energy_score(oracle, truth).mean())
-    assert ratio == pytest.approx(1.0, abs=0.05)
+    assert ratio == pytest.approx(1.0, abs=0.1)
 
 
 def test_validation_asks_the_same_of_every_evaluation(fitted) -> None:
@@ -379,7 +381,7 @@ def test_the_music_card_keeps_the_rules() -> None:
 
 @pytest.mark.parametrize(
     ("card", "backbone", "own"),
-    [("calm_base", 38e6, 9e6), ("calm_paper", 1.93e9, 9e6), ("calm_music_paper", 1.5e9, 600e6)],
+    [("calm_base", 38e6, 9e6), ("calm_paper", 1.93e9, 10e6), ("calm_music_paper", 1.5e9, 600e6)],
 )
 def test_large_cards_build_at_their_papers_sizes(card: str, backbone: float, own: float) -> None:
     """Parameters of the contexts and of the head, counted on no device."""
@@ -392,7 +394,9 @@ def test_large_cards_build_at_their_papers_sizes(card: str, backbone: float, own
 
 
 def test_impossible_cards_name_the_field() -> None:
-    with pytest.raises(CardError, match="calm: parameter head.multiplier: 1 draws cannot be split by a flow_share of 0"):
+    with pytest.raises(
+        CardError, match="calm: parameter head.multiplier: 1 draws cannot be split by a flow_share of 0"
+    ):
         CALM(head={"multiplier": 1})
     with pytest.raises(CardError, match="calm: parameter short.kind: expected 'transformer', got 'gru'"):
         CALM(short={"kind": "gru"})
