@@ -36,7 +36,7 @@ VALIDATION_DRAWS = 8
 
 @dataclass(frozen=True)
 class Config(ARConfig):
-    """`short_context` is K, 0 for none; `short` the sizes of its transformer. `noise` is added, in training, to what the
+    """`short_context` is K, 0 for none; `short` the sizes of its transformer. In training `noise` is added to what the
     long context reads, after noise injection."""
 
     noise: Annotated[float, Field(ge=0)] = 0.0
