@@ -60,10 +60,11 @@ class NoiseHead(Head):
     """A head that turns standard normal noise into samples."""
 
     dim: int
+    """Channels of the noise: D, or more for a sampler that draws again between its steps."""
 
     @abstractmethod
     def draw(self, features: Tensor, noise: Tensor) -> Tensor:
-        """Features (..., H) and noise (..., D) → u (..., D)."""
+        """Features (..., H) and noise (..., `dim`) → u (..., D)."""
 
     def sample(self, features: Tensor, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
         noise = torch.randn(*features.shape[:-1], self.dim, generator=generator).to(features)

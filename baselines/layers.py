@@ -153,13 +153,15 @@ class Window(Backbone):
 class Transformer(Backbone):
     """Pre-norm causal self-attention with rotary positions; its state is the cache of keys and values.
 
+    `contexts` says how many inputs back each layer attends (0: all); together they reach Σ (context − 1) + 1.
+
     References:
         Vaswani et al. 2017 (arXiv 1706.03762); Su et al. 2021 (RoPE, arXiv 2104.09864).
     """
 
     def __init__(self, inputs: int, config: BackboneConfig) -> None:
         super().__init__()
-        self.width, self.context = config.width, config.context
+        self.width, self.contexts = config.width, [config.context] * config.layers
         self.project = nn.Linear(inputs, config.width)
         self.first = nn.Parameter(torch.randn(config.width) * 0.02)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
@@ -181,10 +183,10 @@ class Transformer(Backbone):
         """Through all layers; the state is (positions seen (B,), keys and values of each layer (B, H, T, d))."""
         seen = 0 if state is None else int(state[0][0])
         out: list[Tensor] = [torch.full((len(x),), seen + x.shape[1], device=x.device)]
-        for index, block in enumerate(self.blocks):
+        for index, (block, context) in enumerate(zip(self.blocks, self.contexts, strict=True)):
             past = None if state is None else (state[1 + 2 * index], state[2 + 2 * index])
-            x, keys, values = block(x, past, seen, self.context)
-            keep = self.context or keys.shape[2]
+            x, keys, values = block(x, past, seen, context)
+            keep = context or keys.shape[2]
             out += [keys[:, :, -keep:], values[:, :, -keep:]]
         return self.norm(x), tuple(out)
 
