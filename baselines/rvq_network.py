@@ -252,7 +252,9 @@ class DepthBlock(nn.Module):
         self.before_mlp = nn.LayerNorm(width)
         self.up, self.down = StageLinear(stages, width, hidden), StageLinear(stages, hidden, width)
 
-    def forward(self, x: Tensor, past: tuple[Tensor, Tensor] | None, first: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(
+        self, x: Tensor, past: tuple[Tensor, Tensor] | None, first: int
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         k = v = x
         if self.attends:
             parts = self.queries_keys_values(self.before_attention(x), first).unflatten(-1, (3, self.heads, -1))
