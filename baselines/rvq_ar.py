@@ -7,7 +7,8 @@ probabilities are of codes, not a density over x: what it says about the two is 
 With `delay` d the stages after the first come d frames later, so that the first may be known d frames ahead of them.
 The sum over an utterance is then still ln p of all its codes, but a frame's terms have seen the first stage of d later
 frames. A rollout goes on from the rows of its prompt: what the last d frames' later stages say of the next first
-stage is not asked.
+stage is not asked. In training a crop ends as an utterance does, so that the end says nothing but that no more is
+known.
 
 `mean` feeds back the likeliest code of each stage given those chosen before it: the mean of codes is none of them.
 
@@ -40,11 +41,13 @@ CODED_AT_ONCE = 4096
 @dataclass(frozen=True)
 class Config(ARConfig):
     """`start`: tables and classifiers begin at the codec's codebooks or at random. `noise` is in units of the root
-    mean square of the summed embeddings."""
+    mean square of the summed embeddings. `stages` is how many stages are modelled (0: all); those after them are
+    given their frequencies in training, and samples do without them."""
 
     depth: DepthConfig = field(default_factory=DepthConfig)
     start: Literal["codebooks", "random"] = "codebooks"
     delay: Annotated[int, Field(ge=0)] = 0
+    stages: Annotated[int, Field(ge=0)] = 0
 
 
 class RVQAR(Family[CodeNetwork]):
@@ -79,15 +82,21 @@ class RVQAR(Family[CodeNetwork]):
         if not codec.codebooks:
             raise CardError(f"{self.plugin}: needs a codec with codes, got {codec.name!r}")
         config = self.config
-        return CodeNetwork(codec.codebooks, config.backbone, config.depth, config.delay)
+        stages = config.stages or len(codec.codebooks)
+        if stages > len(codec.codebooks):
+            has = f"codec {codec.name!r} has {len(codec.codebooks)}"
+            raise CardError(f"{self.plugin}: parameter stages: {has}, got {stages}")
+        sizes, rest = codec.codebooks[:stages], codec.codebooks[stages:]
+        return CodeNetwork(sizes, config.backbone, config.depth, config.delay, rest)
 
     def fit(self, train_set: Any, valid_set: Any, context: FitContext) -> None:
         self._device = context.device
         super().fit(train_set, valid_set, context)
 
     def prepare(self, network: CodeNetwork, frames: Tensor) -> None:
-        codes = torch.cat([self._codes(part[None].to(self._device))[0].cpu() for part in frames.split(CODED_AT_ONCE)])
-        network.expect([torch.bincount(codes[:, q], minlength=size) for q, size in enumerate(network.sizes)])
+        codec, sizes = self._coded(), (*network.sizes, *network.rest)
+        codes = torch.cat([codec.codes(part[None].to(self._device))[0].cpu() for part in frames.split(CODED_AT_ONCE)])
+        network.expect([torch.bincount(codes[:, q], minlength=size) for q, size in enumerate(sizes)])
         if self.config.start == "codebooks":
             white = Whitening(frames.shape[1]).set_from(frames)
             network.start_at(whitened(self.codebooks(network.sizes), white))
@@ -104,7 +113,8 @@ class RVQAR(Family[CodeNetwork]):
         return tables
 
     def parts(self, utterance: LatentUtterance) -> list[Tensor]:
-        return [self._codes(utterance.x[None].to(self._device))[0].cpu()]
+        codes = self._coded().codes(utterance.x[None].to(self._device))[0].cpu()
+        return [codes[:, : self.config.stages or None]]
 
     def loss(self, network: CodeNetwork, parts: list[Tensor], mask: Tensor, step: int) -> Tensor:
         return masked_mean(self._cross_entropy(network, parts, mask, self.config.noise), mask)
@@ -128,7 +138,8 @@ class RVQAR(Family[CodeNetwork]):
     def code_log_prob(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Exact: (B, T, D) → (B, T, Q), nats; stage q of frame t given frames < t and stages < q."""
         del generator
-        return self.network.log_prob(self._codes(x))
+        codes, stages = self._coded().codes(x), len(self.network.sizes)
+        return torch.cat([self.network.log_prob(codes[..., :stages]), self.network.frequency(codes[..., stages:])], -1)
 
     @torch.no_grad()
     def rollout(
@@ -179,7 +190,8 @@ class RVQAR(Family[CodeNetwork]):
         return self._codec
 
     def _codes(self, x: Tensor) -> Tensor:
-        return self._coded().codes(x)
+        """Of the stages that are modelled."""
+        return self._coded().codes(x)[..., : len(self.network.sizes)]
 
 
 def whitened(tables: list[Tensor], white: Whitening) -> list[Tensor]:

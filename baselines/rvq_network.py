@@ -57,11 +57,21 @@ class CodeNetwork(nn.Module):
     Args:
         sizes: V of each stage.
         delay: frames by which the stages after the first come later.
+        rest: V of later stages, which are given their frequencies alone.
     """
 
-    def __init__(self, sizes: Sequence[int], temporal: BackboneConfig, depth: DepthConfig, delay: int) -> None:
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        temporal: BackboneConfig,
+        depth: DepthConfig,
+        delay: int = 0,
+        rest: Sequence[int] = (),
+    ) -> None:
         super().__init__()
-        self.sizes, self.delay, width = tuple(sizes), delay, temporal.width
+        self.sizes, self.rest, self.delay, width = tuple(sizes), tuple(rest), delay, temporal.width
+        for index, size in enumerate(rest):
+            self.register_buffer(f"rest{index}", torch.full((size,), -math.log(size)))
         self.embeddings = nn.ModuleList(_embedding(size, width) for size in sizes)
         self.backbone = backbone(width, temporal)
         self.trunk = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Dropout(temporal.dropout))
@@ -110,9 +120,14 @@ class CodeNetwork(nn.Module):
                for q, (one, size) in enumerate(zip(logits, self.sizes, strict=True))]  # fmt: skip
         return torch.stack(out, -1).unflatten(0, codes.shape[:2])
 
-    def drawn(self, features: Tensor, pick: Picker, given: Tensor | None = None) -> Tensor:
-        """A row (N, Q) under features (N, H), stage by stage; the stages after the first may be `given` (N, Q − 1)."""
-        codes = [pick(self.first(features))]
+    def drawn(self, features: Tensor, pick: Picker, given: Tensor | None = None, ended: bool = False) -> Tensor:
+        """A row (N, Q) under features (N, H), stage by stage.
+
+        Args:
+            given: the stages after the first, (N, Q − 1), where they are known.
+            ended: no first stage comes any more.
+        """
+        codes = [self.none[:1].expand(len(features)) if ended else pick(self.first(features))]
         if given is not None:
             return torch.cat([codes[0][:, None], given], -1)
         cache: Cache = []
@@ -122,7 +137,7 @@ class CodeNetwork(nn.Module):
         return torch.stack(codes, -1)
 
     def continued(self, read: Tensor, state: State, known: Tensor, frames: int, pick: Picker) -> Tensor:
-        """The codes (N, frames, Q) of the frames after some rows.
+        """The codes (N, frames, Q) of the frames after some rows, as of an utterance that ends with them.
 
         Args:
             read: what the backbone gives for the next row, (N, W), and its state.
@@ -131,7 +146,7 @@ class CodeNetwork(nn.Module):
         rows = []
         for index in range(frames + self.delay):
             given = known[:, index] if index < self.delay else None
-            row = self.drawn(self.trunk(read), pick, given)
+            row = self.drawn(self.trunk(read), pick, given, ended=index >= frames)
             rows.append(row)
             read, state = self.backbone.step(self.embedded(row), state)
         every = torch.stack(rows, 1)
@@ -165,8 +180,17 @@ class CodeNetwork(nn.Module):
     @torch.no_grad()
     def expect(self, counts: Sequence[Tensor]) -> None:
         """Give the classifiers the frequencies (V_q,) of training codes, add-one smoothed, to begin with."""
-        for count, linear in zip(counts, self.classifiers, strict=True):
-            linear.bias.copy_(((count + 1) / (count + 1).sum()).log())
+        targets = [linear.bias for linear in self.classifiers] + self._rest()
+        for count, target in zip(counts, targets, strict=True):
+            target.copy_(((count + 1) / (count + 1).sum()).log())
+
+    def frequency(self, codes: Tensor) -> Tensor:
+        """ln of how frequent codes of the later stages are: (B, T, Q − stages), the same shape."""
+        out = [table[codes[..., q]] for q, table in enumerate(self._rest())]
+        return torch.stack(out, -1) if out else torch.zeros(codes.shape, device=codes.device)
+
+    def _rest(self) -> list[Tensor]:
+        return [self.get_buffer(f"rest{index}") for index in range(len(self.rest))]
 
     @property
     def classifiers(self) -> list[nn.Linear]:

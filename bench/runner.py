@@ -172,7 +172,7 @@ class Row:
         self.codec_spec = request.codec or self.card.codec or self.suite.codec
         codec = self._built("codecs", self.codec_spec)
         self.codec: Codec = registry.calling(f"codec {self.codec_spec!r}", codec.to, self.device)
-        if isinstance(made, ReadsCodes) and not (isinstance(self.codec, HasCodes) and self.codec.info.codebooks):
+        if isinstance(made, ReadsCodes) and not (self.codec.info.codebooks and isinstance(self.codec, HasCodes)):
             raise CardError(f"{self._who}: needs a codec with codes, got {self.codec.info.name!r}")
         self.stages: dict[str, Stage] = {}
 

@@ -26,6 +26,8 @@ V, FRAMES = 8, 32
 COUNTS: Mapping[str, int] = {"train": 2000, "valid": 100, "test": 400}
 """Sequences."""
 FIT = {"steps": 400, "batch": 32, "crop_frames": FRAMES, "lr": 8e-3, "weight_decay": 0.0, "evaluate_every": 100}
+SHORT = {"steps": 200}
+"""Where nothing is to be remembered."""
 SIZES = {"backbone": {"width": 64, "dropout": 0.0}, "depth": {"width": 32, "layers": 1, "heads": 2}, "noise": 0.0}
 NATS = 0.03
 """Tolerance, nats per frame."""
@@ -73,14 +75,14 @@ def _memory(seed: int) -> Sequence[Measured]:
 def _noise(seed: int) -> Sequence[Measured]:
     codec = BlockCodec([V, V])
     codes = {s: iid([V, V], n, FRAMES, generator(seed, "iid", s)) for s, n in COUNTS.items()}
-    own = cost(fitted(codec, codes, seed), codec, codes["test"])
+    own = cost(fitted(codec, codes, seed, fit=SHORT), codec, codes["test"])
     return [_row("gain", 2 * math.log(V) - own.sum(-1).mean(1), 0.0)]
 
 
 def _echo(seed: int, kind: str) -> Sequence[Measured]:
     codec = BlockCodec([V, V])
     codes = {s: echoed(iid([V], n, FRAMES, generator(seed, "echo", s)), V) for s, n in COUNTS.items()}
-    own = cost(fitted(codec, codes, seed, depth={"kind": kind}), codec, codes["test"]).mean(1)
+    own = cost(fitted(codec, codes, seed, depth={"kind": kind}, fit=SHORT), codec, codes["test"]).mean(1)
     return [_row("stage 1", own[:, 0], math.log(V)), _row("stage 2", own[:, 1], 0.0)]
 
 
