@@ -26,11 +26,13 @@ V, FRAMES = 8, 32
 COUNTS: Mapping[str, int] = {"train": 2000, "valid": 100, "test": 400}
 """Sequences."""
 FIT = {"steps": 400, "batch": 32, "crop_frames": FRAMES, "lr": 8e-3, "weight_decay": 0.0, "evaluate_every": 100}
-SHORT = {"steps": 200}
+SHORT = {"steps": 500, "batch": 64, "crop_frames": 8, "lr": 1e-2, "warmup": 10}
 """Where nothing is to be remembered."""
 SIZES = {"backbone": {"width": 64, "dropout": 0.0}, "depth": {"width": 32, "layers": 1, "heads": 2}, "noise": 0.0}
 NATS = 0.03
 """Tolerance, nats per frame."""
+BOTH = 0.1
+"""The same where a source with memory is echoed: two things to learn at once, of which the echo is worth 1.9 nats."""
 DEPTHS = ("transformer", "mlp")
 
 
@@ -92,10 +94,10 @@ def _delayed(seed: int, delay: int) -> Sequence[Measured]:
     codes = {s: echoed(remembered(source, n, FRAMES, generator(seed, "F3", s)), V) for s, n in COUNTS.items()}
     own = cost(fitted(codec, codes, seed, delay=delay), codec, codes["test"]).sum(-1)
     exact = cost(LookupCodes(source, BlockCodec([V])), BlockCodec([V]), codes["test"][..., :1])[..., 0]
-    return [_row("over the exact probabilities", (own - exact).mean(1), 0.0)]
+    return [_row("over the exact probabilities", (own - exact).mean(1), 0.0, BOTH)]
 
 
-def _row(what: str, values: Tensor, truth: float) -> Measured:
+def _row(what: str, values: Tensor, truth: float, absolute: float = NATS) -> Measured:
     """A mean over independent sequences (n,)."""
     error = float(values.std()) / math.sqrt(len(values))
-    return Measured(what, "nats/frame", float(values.mean()), truth, NATS, error)
+    return Measured(what, "nats/frame", float(values.mean()), truth, absolute, error)
