@@ -108,6 +108,15 @@ def _generate(result: object, given: Given) -> Expected:
     return [("", result, (given["draws"], given["frames"], None))]
 
 
+def _code_log_prob(result: object, given: Given) -> Expected:
+    return [("", result, (*given["x"].shape[:2], None))]
+
+
+def _anything(result: object, given: Given) -> Expected:
+    del result, given
+    return []
+
+
 _EXPECTED: Mapping[str, Callable[..., Expected]] = {
     "represent": _represent,
     "log_prob": _log_prob,
@@ -116,6 +125,9 @@ _EXPECTED: Mapping[str, Callable[..., Expected]] = {
     "reconstruct": _reconstruct,
     "reconstruct_from": _reconstruct,
     "generate": _generate,
+    "code_log_prob": _code_log_prob,
+    "history": _anything,
+    "unfitted": _anything,
 }
 
 

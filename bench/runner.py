@@ -30,12 +30,14 @@ from bench.contract import (
     Codec,
     Dataset,
     FitContext,
+    HasCodes,
     LatentUtterance,
+    ReadsCodes,
     Split,
     Submission,
     missing_capability,
 )
-from bench.errors import BenchError, CacheError, PluginError
+from bench.errors import BenchError, CacheError, CardError, PluginError
 from bench.fingerprint import code_key, source_digest
 from bench.progress import Bar
 from bench.record import (
@@ -164,12 +166,14 @@ class Row:
         self.parameters = self.card.resolved(self.suite.name)
         # a replicate at another seed is a row of its own, never a replacement of the suite's
         self.name = self.card.name if self.seed == self.suite.seed else f"{self.card.name}@seed{self.seed}"
-        self._plugin()
+        made = self._plugin()
         self.built: dict[tuple[str, str], Any] = {} if built is None else built
         self.dataset: Dataset = self._built("datasets", request.dataset or self.suite.dataset)
         self.codec_spec = request.codec or self.card.codec or self.suite.codec
         codec = self._built("codecs", self.codec_spec)
         self.codec: Codec = registry.calling(f"codec {self.codec_spec!r}", codec.to, self.device)
+        if isinstance(made, ReadsCodes) and not (self.codec.info.codebooks and isinstance(self.codec, HasCodes)):
+            raise CardError(f"{self._who}: needs a codec with codes, got {self.codec.info.name!r}")
         self.stages: dict[str, Stage] = {}
 
     def run(self) -> Record:
@@ -214,6 +218,13 @@ class Row:
         submission: Submission = registry.made("submissions", self._who, factory, **self.parameters)
         return submission
 
+    def _reading(self) -> Submission:
+        """The plug-in, given the codec where it works on codes."""
+        submission = self._plugin()
+        if isinstance(submission, ReadsCodes):
+            registry.calling(self._who, submission.read_codes, self.codec)
+        return submission
+
     @property
     def _who(self) -> str:
         return f"submission {self.card.name!r}"
@@ -235,7 +246,7 @@ class Row:
         checkpoint = FileCheckpoint(path.with_suffix(".checkpoint"))
 
         def make() -> dict[str, Tensor]:
-            submission = self._plugin()
+            submission = self._reading()
             context = FitContext(self.codec.info, self.device, self.seed, checkpoint, self.bar.update)
             splits = self.latents.splits
             registry.calling(self._who, submission.fit, splits["train"], splits["valid"], context)
@@ -244,7 +255,7 @@ class Row:
         state = self._stage("fit", key, lambda: self.cache.tensors("fit", key, make))
         with suppress(OSError):  # a read-only cache may keep it
             checkpoint.path.unlink(missing_ok=True)
-        submission = self._plugin()
+        submission = self._reading()
         registry.calling(self._who, submission.load_state, state, self.codec.info, self.device)
         count = sum(t.numel() for t in state.values() if t.is_floating_point())
         return submission, {"key": digest(key), "digest": file_digest(path), "parameters": count}

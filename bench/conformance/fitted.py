@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,8 +11,8 @@ from torch import Tensor
 from bench import checked, registry
 from bench.calibration.lab import fit_context
 from bench.conformance.rule import CALLS, Guard, NotApplicable, fields_of
-from bench.conformance.toy import utterances
-from bench.contract import CAPABILITIES, Submission
+from bench.conformance.toy import ToyCodec, utterances
+from bench.contract import CAPABILITIES, FitContext, ReadsCodes, Submission
 
 DIM, FRAMES = 4, 20
 CUT = 9
@@ -36,22 +37,27 @@ class Subject:
         self.model = self.loaded(self.state, DIM)
         self.x = torch.stack([u.x for u in utterances(DIM, "test", 6, FRAMES) if len(u.x) == FRAMES])
 
-    def _built(self) -> Submission:
+    def _built(self, dim: int) -> Submission:
         made = registry.made("submissions", self.who, self._build)
+        if isinstance(made, ReadsCodes):
+            self.guard.call("read_codes", registry.calling, self.who, made.read_codes, ToyCodec(dim))
         watched: Submission = self.guard.around(made, CALLS)
         return watched
 
     def fitted(self, dim: int) -> dict[str, Tensor]:
         """The state after a fit on the toy of that dimension."""
-        submission = self._built()
+        submission = self._built(dim)
         train, valid = utterances(dim, "train", 24, FRAMES), utterances(dim, "valid", 6, FRAMES)
-        registry.calling(self.who, submission.fit, train, valid, fit_context(dim))
+        registry.calling(self.who, submission.fit, train, valid, self._context(dim))
         return checked.tensors(self.who, registry.calling(self.who, submission.state))
+
+    def _context(self, dim: int) -> FitContext:
+        return replace(fit_context(dim), codec=ToyCodec(dim).info)
 
     def become(self, state: dict[str, Tensor], dim: int, device: str = "cpu") -> Submission:
         """A fresh submission that has become the one of `state`."""
-        submission = self._built()
-        info = fit_context(dim).codec
+        submission = self._built(dim)
+        info = self._context(dim).codec
         registry.calling(self.who, submission.load_state, state, info, torch.device(device))
         return submission
 
@@ -67,6 +73,8 @@ class Subject:
             out["represent"] = represent
         if log_prob := own["log_prob"]:
             out["log_prob"] = lambda x, generator: log_prob(x, x, generator)
+        if code_log_prob := own["code_log_prob"]:
+            out["code_log_prob"] = code_log_prob
         if innovation := own["innovation"]:
             out["innovation"] = lambda x, generator: fields_of(innovation(x, generator))
         if reconstruct := own["reconstruct"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +28,8 @@ from bench.seeding import derive_seed, generator
 
 MEMORY = 0.8
 """x_t's correlation with x_{t−1}."""
+STAGES, ENTRIES = 3, 8
+"""Of the toy codec's residual codebooks."""
 
 
 def utterances(dim: int, split: Split, count: int, frames: int) -> list[LatentUtterance]:
@@ -103,6 +106,11 @@ class ToyModel:
         first = own["mean"] + own["wide"] * torch.randn(draws, 1, len(own["mean"]), generator=generator).to(own["mean"])
         return self.rollout(first, frames, 1, generator)[:, 0]
 
+    def code_log_prob(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Nothing known of the toy codec's codes: all equally likely."""
+        del generator
+        return x.new_full((*x.shape[:2], STAGES), -math.log(ENTRIES))
+
     def _next(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each frame given the one before it; of the first, the marginal's."""
         own = self.tensors
@@ -115,13 +123,33 @@ class ToyModel:
 class ToyCodec(LabCodec):
     """The codec of toy latents, with an encoder for a task that asks for one: the levels of a frame's parts.
 
-    Its latents are not the toy ones; they are causal, and of the stated shape.
+    Its latents are not the toy ones; they are causal, and of the stated shape. Its codes are those of additive
+    residual codebooks, each with half the spread of the one before it.
     """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        self.info = replace(self.info, codebooks=(ENTRIES,) * STAGES)
+        halves = 2.0 ** -torch.arange(STAGES)
+        self.books = 3.0 * halves[:, None, None] * torch.randn(STAGES, ENTRIES, dim, generator=generator(0, "codes"))
 
     def encode(self, audio: Tensor) -> Tensor:
         """(B, 1, N) → (B, ceil(N / hop), D)."""
         frames = F.pad(audio[:, 0], (0, -audio.shape[-1] % HOP)).unflatten(-1, (-1, HOP))
         return torch.stack([part.square().mean(-1) for part in frames.tensor_split(self.info.dim, -1)], -1)
+
+    def codes(self, latents: Tensor) -> Tensor:
+        """(B, T, D) → (B, T, Q), the nearest entry stage by stage."""
+        left, out = latents, []
+        for book in self.books.to(latents):
+            out.append((left.unsqueeze(-2) - book).square().sum(-1).argmin(-1))
+            left = left - book[out[-1]]
+        return torch.stack(out, -1)
+
+    def from_codes(self, codes: Tensor) -> Tensor:
+        """(B, T, Q') → (B, T, D)."""
+        books = self.books.to(codes.device)
+        return torch.stack([book[code] for book, code in zip(books, codes.unbind(-1), strict=False)]).sum(0)
 
 
 class ToyDataset:

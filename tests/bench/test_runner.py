@@ -529,3 +529,58 @@ def test_an_unreadable_checkpoint_is_none(tmp_path: Path) -> None:
     assert loaded["step"] == 3
     assert torch.equal(loaded["x"], torch.ones(2))
     assert Cache(tmp_path).made == 0
+
+
+# --- codes -------------------------------------------------------------------------------------------------
+
+READS = """
+import torch
+
+
+class Model:
+    codec = None
+
+    def read_codes(self, codec):
+        self.codec = codec
+
+    def fit(self, train, valid, context):
+        self.mean = self.codec.codes(train[0].x[None]).float().mean().reshape(1)
+
+    def state(self):
+        return {"mean": self.mean}
+
+    def load_state(self, state, codec, device):
+        assert self.codec is not None
+        self.mean = state["mean"]
+
+    def represent(self, x, generator):
+        return x + self.mean
+"""
+CODED = """
+    def codes(self, latents):
+        return (latents > -6).long()
+
+    def from_codes(self, codes):
+        return codes.float()
+"""
+
+
+def test_what_reads_codes_is_refused_on_a_codec_without(lab: Lab, make: Callable[..., Record]) -> None:
+    lab.submission("coded", READS)
+    said = "^submission 'coded': needs a codec with codes, got 'levels'$"
+    with pytest.raises(CardError, match=said):
+        make(submission=str(lab.path("extra/coded.toml")), tasks=("moves",))
+    # methods alone are not enough: a tap may have none of the codec's codebooks
+    lab.write("codec.py", lab.path("codec.py").read_text(encoding="utf-8") + CODED)
+    with pytest.raises(CardError, match=said):
+        make(submission=str(lab.path("extra/coded.toml")), tasks=("moves",))
+
+
+def test_what_reads_codes_has_the_codec_before_it_is_fitted_and_loaded(lab: Lab, make: Callable[..., Record]) -> None:
+    lab.submission("coded", READS)
+    lab.write("codec.py", lab.path("codec.py").read_text(encoding="utf-8") + CODED)
+    lab.change("codec.py", 'weights_digest="w1"', 'weights_digest="w1", codebooks=(2,) * 4')
+    for missing in (["encode", "fit", "moves"], []):
+        made = make(submission=str(lab.path("extra/coded.toml")), tasks=("moves",))
+        assert missed(made) == missing
+        assert made.tasks["moves"].status == "scored"
