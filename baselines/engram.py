@@ -3,7 +3,7 @@
 Controls: "no_memory_total" and "no_memory_active" have no memory and a backbone widened until as many parameters are
 there in all, or are used by a frame; "shuffled_key" looks up suffixes of other times; "random_table" never trains its
 tables. A gain over the first two is worth the memory's parameters or its arithmetic; one over the last two comes from
-what is stored under the right key.
+what is stored under the right key. Noise on the inputs in training moves their symbols too, as a rollout's error does.
 
 Units: nats, latents in the units of x.
 
@@ -23,13 +23,7 @@ from torch import Tensor
 from baselines.autoregressive import ARConfig, Network, WithDensity
 from baselines.heads import Mixture
 from baselines.layers import BackboneConfig
-from baselines.memory import (
-    Memory,
-    MemoryConfig,
-    Remembering,
-    active_parameters,
-    total_parameters,
-)
+from baselines.memory import Memory, MemoryConfig, Remembering, active_parameters, total_parameters
 from bench.contract import CodecInfo
 from bench.errors import BenchError, CardError
 

@@ -28,7 +28,7 @@ TRAIN, VALID, TEST = 3000, 100, 400
 """Sequences."""
 SYMBOLS = 32
 FIT = {"batch": 32, "crop_frames": FRAMES, "weight_decay": 0.0, "evaluate_every": 100, "patience": 0}
-LOOKUP: dict[str, Any] = {"head": {"components": SYMBOLS, "start": "centres"}, "fit": {"steps": 600, "lr": 8e-3}}
+LOOKUP: dict[str, Any] = {"head": {"components": SYMBOLS, "start": "centres"}, "fit": {"steps": 1000, "lr": 1.6e-2}}
 LINEAR: dict[str, Any] = {"head": {"components": 1}, "fit": {"steps": 400, "lr": 4e-3}}
 NATS, EXCESS, HELP, OPEN = 0.03, 0.5, 0.4, 0.1
 """Tolerances: of a help that is none; of the NLL over the source's; the least help of a memory; of the gate."""
