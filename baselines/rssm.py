@@ -6,8 +6,7 @@ KL has no closed form: it is a Monte-Carlo estimate, unbiased, of one draw in tr
 `STATE_DRAWS` in the reported rate, where single frames may then be below zero.
 
 What `rollout` draws are samples of p(x), observation noise included; `reconstruct` gives the reconstructor's
-mean, as it would be decoded. After a fit, what is wrong with the state or the innovation and no task says is logged by
-name.
+mean, as it would be decoded. After a fit, what is wrong with the state and no task says is logged by name.
 
 References:
     Chung et al. 2015 (arXiv 1506.02216); Hafner et al. 2023 (arXiv 2301.04104).
@@ -15,6 +14,7 @@ References:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
@@ -25,17 +25,22 @@ from torch import Tensor
 
 from baselines.family import Family
 from baselines.layers import State, repeated
+from baselines.rssm_alarms import AHEAD, PROMPT, alarms
 from baselines.rssm_laws import Law, Mixed, Normal, divergence
 from baselines.rssm_losses import Recipe, loss
 from baselines.rssm_network import DynamicsConfig, EncoderConfig, Mode, Network, Observation, Sizes
 from baselines.training import TrainConfig
 from bench.contract import CodecInfo, FitContext, InnovationRate, LatentUtterance, Likelihood, Source
 from bench.errors import CardError
-from bench.metrics.drift import movement
 from bench.metrics.gaussian import kl_diagonal
+from bench.seeding import generator as seeded
+
+log = logging.getLogger(__name__)
 
 STATE_DRAWS = 8
 """Of the reported KL of z_dyn to a mixture."""
+WATCHED = 16
+"""Validation utterances in which alarms are looked for."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,10 @@ class RSSM(Family[Network]):
         self._scalars = context.scalars
         super().fit(train_set, valid_set, context)
         del self._scalars
+        long = [u.x[: PROMPT + AHEAD] for u in valid_set if len(u.x) >= PROMPT + AHEAD][:WATCHED]
+        if long:
+            for alarm in alarms(self, torch.stack(long).to(context.device), seeded(context.seed, "alarms")):
+                log.warning("rssm: %s", alarm)
 
     def loss(self, network: Network, parts: list[Tensor], mask: Tensor, step: int) -> Tensor:
         config = self.config
