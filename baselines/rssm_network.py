@@ -23,22 +23,38 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.layers import Recurrence, mlp
+from baselines.layers import BackboneConfig, backbone, mlp
+from baselines.rssm_laws import MIN_SCALE, Law, Mixed, Normal
 from bench.metrics.gaussian import kl_diagonal, log_normal
 from bench.metrics.mixture import Whitening
 
 Mode = Literal["strict", "note"]
-MIN_SCALE = 0.05
+
+
+@dataclass(frozen=True)
+class EncoderConfig(BackboneConfig):
+    """Of the state: `gru` and `transformer` read the whole past, `window` the last `context` frames."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
+@dataclass(frozen=True)
+class DynamicsConfig(EncoderConfig):
+    """p_ω: a mixture of `components` diagonal Gaussians; `sigma` fixes the scale of a single one, None learns it."""
+
+    components: Annotated[int, Field(ge=1)] = 1
+    sigma: Annotated[float, Field(gt=0)] | None = None
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Widths. `state` is dim(z_dyn), `innovation` dim(z_rec); `normalised` layer-normalises the strict state."""
+    """`width` of the local networks; `state` is dim(z_dyn), `innovation` dim(z_rec); `normalised` layer-normalises
+    the strict state."""
 
-    width: int = 256
-    state: int = 64
-    innovation: int = 32
-    dropout: float = 0.1
+    width: Annotated[int, Field(ge=1)] = 256
+    state: Annotated[int, Field(ge=1)] = 64
+    innovation: Annotated[int, Field(ge=1)] = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     normalised: bool = True
 
 
@@ -54,60 +70,66 @@ class Observation:
     sigma: Annotated[float, Field(gt=0)] | None = None
 
 
-@dataclass(frozen=True)
-class Normal:
-    """A diagonal Gaussian: `mean` and `scale`, each (..., D)."""
-
-    mean: Tensor
-    scale: Tensor
-
-    def sample(self, noise: Tensor | None = None) -> Tensor:
-        """Reparameterised draw; `noise` is standard normal and drawn globally when not given."""
-        return self.mean + self.scale * (torch.randn_like(self.mean) if noise is None else noise)
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        return log_normal(x, self.mean, self.scale)
-
-
-def _normal(raw: Tensor) -> Normal:
-    mean, scale = raw.chunk(2, dim=-1)
-    return Normal(mean, MIN_SCALE + F.softplus(scale + 0.5))
-
-
 class Network(nn.Module):
-    """The five components and their densities."""
+    """The five components and their densities.
 
-    def __init__(self, dim: int, sizes: Sizes, mode: Mode, horizons: tuple[int, ...], observation: Observation) -> None:
+    Args:
+        horizons: how many frames ahead u is predicted linearly from z_dyn, a head each.
+        feature_rank: principal directions of x that `features` takes; 0: none.
+    """
+
+    directions: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        sizes: Sizes,
+        mode: Mode,
+        encoder: EncoderConfig,
+        dynamics: DynamicsConfig,
+        horizons: tuple[int, ...],
+        observation: Observation,
+        feature_rank: int = 0,
+    ) -> None:
         super().__init__()
         self.mode, self.normalised, self.observation = mode, sizes.normalised, observation
+        self.components, self.sigma_dyn = dynamics.components, dynamics.sigma
         width, state, innovation = sizes.width, sizes.state, sizes.innovation
         self.white = Whitening(dim)
-        self.encoder = Recurrence(dim, width, sizes.dropout)
-        self.to_state = nn.Linear(width, state)
+        self.encoder = backbone(dim, encoder)
+        self.to_state = nn.Linear(encoder.width, state)
         self.state_log_scale = nn.Parameter(torch.full((state,), -1.0))
         self.posterior_net = mlp(dim + state, width, 2 * innovation, sizes.dropout)
         self.prior_net = mlp(state, width, 2 * innovation, sizes.dropout)
         self.reconstructor = mlp(state + innovation, width, dim, sizes.dropout)
         self.log_sigma_x = nn.Parameter(torch.tensor(-0.5), requires_grad=observation.sigma is None)
         self.log_sigma_prior = nn.Parameter(torch.tensor(0.0))
-        self.dynamics = Recurrence(state, width, sizes.dropout)
-        self.dynamics_head = nn.Linear(width, 2 * state)
+        self.dynamics = backbone(state, dynamics)
+        self.dynamics_head = nn.Linear(dynamics.width, dynamics.components * 2 * state)
+        if dynamics.components > 1:
+            # components that start equal stay equal
+            self.weights_head = nn.Linear(dynamics.width, dynamics.components)
+            self.spread = nn.Parameter(torch.randn(dynamics.components, state) * math.sqrt(3 / state))
         self.futures = nn.ModuleList(nn.Linear(state, dim) for _ in horizons)
+        self.register_buffer("directions", torch.zeros(min(feature_rank, dim), dim), persistent=feature_rank > 0)
 
     @torch.no_grad()
     def set_units(self, frames: Tensor) -> None:
-        """Fix the coordinates u from training frames (n, D), and σ_x where it is given."""
-        unit = 1.0
+        """Fix the coordinates u from training frames (n, D), the directions, and σ_x where it is given."""
+        unit, centred = 1.0, frames.double() - frames.double().mean(0)
         if self.observation.units == "whitened":
             self.white.set_from(frames)
         else:
-            shift = frames.double().mean(0)
-            unit = float((frames.double() - shift).square().mean().sqrt().clamp(min=1e-9))
-            self.white.shift.copy_(shift)
-            self.white.matrix.copy_(torch.eye(len(shift)) / unit)
-            self.white.inverse.copy_(torch.eye(len(shift)) * unit)
+            unit = float(centred.square().mean().sqrt().clamp(min=1e-9))
+            self.white.shift.copy_(frames.double().mean(0))
+            self.white.matrix.copy_(torch.eye(frames.shape[1]) / unit)
+            self.white.inverse.copy_(torch.eye(frames.shape[1]) * unit)
         if self.observation.sigma is not None:
             self.log_sigma_x.fill_(math.log(self.observation.sigma / unit))
+        if rank := len(self.directions):
+            values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
+            top = vectors[:, -rank:].T / values[-rank:].mean().clamp(min=1e-18).sqrt()
+            self.directions.copy_(top @ self.white.inverse.double())
 
     @property
     def sigma_x(self) -> Tensor:
@@ -120,8 +142,14 @@ class Network(nn.Module):
         """Covariance (D, D) of p(x | z_dyn, z_rec), in units of x²."""
         return self.sigma_x.square() * self.white.inverse @ self.white.inverse.T
 
+    def features(self, u: Tensor) -> Tensor:
+        """u (..., D) → x along its leading principal directions (..., R), their mean variance one."""
+        return u @ self.directions.T
+
+    # --- state and dynamics --------------------------------------------------------------------------------
+
     def exposed(self, hidden: Tensor) -> Tensor:
-        """Encoder states → the mean of z_dyn; strict states are normalised so that shrinking gains nothing."""
+        """Encoder features → the mean of z_dyn; strict states are normalised so that shrinking gains nothing."""
         state = cast(Tensor, self.to_state(hidden))
         strict = self.mode == "strict" and self.normalised
         return F.layer_norm(state, state.shape[-1:]) if strict else state
@@ -134,41 +162,61 @@ class Network(nn.Module):
 
     def states(self, u: Tensor) -> Normal:
         """q(z_dyn,t) for every frame: from u_<t (strict) or u_≤t (note)."""
-        hidden = self.encoder.shifted(u) if self.mode == "strict" else self.encoder.states(u)
+        hidden = self.encoder.shifted(u) if self.mode == "strict" else self.encoder.read(u)[0]
         return self.state_posterior(self.exposed(hidden))
 
-    def dynamics_prior(self, z: Tensor) -> Normal:
+    def states_of_targets(self, past: Tensor, u: Tensor) -> Normal:
+        """The same in note mode for frames u (B, T, D) whose pasts are those of `past`: q(z_dyn,t | past_<t, u_t)."""
+        hidden, (_, state) = [], self.encoder.start(len(u))
+        for t in range(u.shape[1]):
+            hidden.append(self.encoder.step(u[:, t], state)[0])
+            _, state = self.encoder.step(past[:, t], state)
+        return self.state_posterior(self.exposed(torch.stack(hidden, 1)))
+
+    def dynamics_prior(self, z: Tensor) -> Law:
         """p_ω(z_dyn,t | z_dyn,<t) for every frame of z (B, T, Dz)."""
         return self.predicted_state(self.dynamics.shifted(z))
 
-    def predicted_state(self, hidden: Tensor) -> Normal:
-        """States of the dynamics → p_ω of the next z_dyn."""
-        return _normal(self.dynamics_head(hidden))
+    def predicted_state(self, hidden: Tensor) -> Law:
+        """Features of the dynamics → p_ω of the next z_dyn."""
+        raw = self.dynamics_head(hidden)
+        if self.components > 1:
+            law = Normal.of(raw.unflatten(-1, (self.components, -1)))
+            return Mixed(F.log_softmax(self.weights_head(hidden), -1), law.mean + self.spread, law.scale)
+        law = Normal.of(raw)
+        return law if self.sigma_dyn is None else Normal(law.mean, torch.full_like(law.mean, self.sigma_dyn))
+
+    # --- innovation and reconstruction ---------------------------------------------------------------------
 
     def posterior(self, u: Tensor, z: Tensor) -> Normal:
         """q(z_rec,t | x_t, z_dyn,t): local, no context."""
-        return _normal(self.posterior_net(torch.cat([u, z], -1)))
+        return Normal.of(self.posterior_net(torch.cat([u, z], -1)))
 
     def prior(self, z: Tensor) -> Normal:
         """p(z_rec,t | z_dyn,t)."""
-        return _normal(self.prior_net(z))
+        return Normal.of(self.prior_net(z))
 
     def reconstruct(self, z: Tensor, innovation: Tensor) -> Tensor:
         """g(z_dyn, z_rec): the mean of u (..., D)."""
         return cast(Tensor, self.reconstructor(torch.cat([z, innovation], -1)))
 
-    def frame_terms(self, u: Tensor, z: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def frame_terms(self, u: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Given z_dyn: log p(u | z_dyn, z_rec) (...) with z_rec ~ q, and KL(q ‖ p) by dimension (..., R)."""
         q, p = self.posterior(u, z), self.prior(z)
-        mean = self.reconstruct(z, q.sample(noise))
+        mean = self.reconstruct(z, q.sample())
         return log_normal(u, mean, self.sigma_x.expand_as(u)), kl_diagonal(q.mean, q.scale, p.mean, p.scale)
+
+    def draw_frame(self, z: Tensor) -> Tensor:
+        """One sample of p(u | z_dyn), observation noise included, under the global generator."""
+        mean = self.reconstruct(z, self.prior(z).sample())
+        return mean + self.sigma_x * torch.randn_like(mean)
 
     def importance_log_prob(self, u: Tensor, z: Tensor, samples: int, generator: torch.Generator) -> Tensor:
         """A lower bound of log p(u | z_dyn), tight as `samples` grows (Burda et al. 2016, arXiv 1509.00519)."""
         q, p = self.posterior(u, z), self.prior(z)
         terms = []
         for _ in range(samples):
-            innovation = q.sample(torch.randn(q.mean.shape, generator=generator).to(u))
+            innovation = q.sample(generator)
             mean = self.reconstruct(z, innovation)
             log_p = log_normal(u, mean, self.sigma_x.expand_as(u)) + p.log_prob(innovation)
             terms.append(log_p - q.log_prob(innovation))
