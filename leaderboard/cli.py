@@ -1,4 +1,4 @@
-"""The commands `leaderboard`, `references` and `check` (`codecs` is beside), and the table that `bench run` prints.
+"""The commands `leaderboard`, `references`, `findings` and `check`, and the table that `bench run` prints.
 
 What is heavy is imported when a command runs, so that `bench --help` stays fast.
 """
@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command(name="references")(references)
     app.command(name="check")(check)
     app.command(name="codecs")(codecs)
+    app.command(name="findings")(findings)
 
 
 def leaderboard(
@@ -92,6 +93,26 @@ def references(
         there = f"codecs {', '.join(codecs)}; tasks {', '.join(tasks)}"
         raise BenchError(f"references: no published figure on {asked}; there are: {there}")
     shown(listing(found, read.metrics))
+
+
+def findings(
+    records: Records = None,
+    suite: Annotated[str, typer.Option(help="Suite of the rows.")] = "mini",
+    write: Annotated[
+        Path | None, typer.Option(help="Write between the families markers of this file.", show_default=False)
+    ] = None,
+) -> None:
+    """Show the model families side by side, and which published findings their rows show."""
+    from bench.markers import replace_block
+    from leaderboard.families import report
+    from leaderboard.show import shown
+    from leaderboard.store import committed_folder, read_rows
+
+    text = report(read_rows(committed_folder() if records is None else records), suite)
+    if write is None:
+        shown(text)
+    else:
+        replace_block(write, "families", text)
 
 
 def check(
