@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -69,9 +70,15 @@ class NoiseHead(Head):
         return self.draw(features, noise * math.sqrt(temperature))
 
     def mean(self, features: Tensor) -> Tensor:
-        half = torch.randn(MEAN_NOISES // 2, self.dim, generator=seeded(0, "mean")).to(features)
-        draws = [self.draw(features, n.expand(*features.shape[:-1], -1)) for n in torch.cat([half, -half])]
-        return torch.stack(draws).mean(0)
+        return averaged(self.draw, features, self.dim)
+
+
+def averaged(draw: Callable[[Tensor, Tensor], Tensor], features: Tensor, dim: int) -> Tensor:
+    """Mean of `draw` (features (..., H), noise (..., D) → (..., D)) over fixed noises and their opposites."""
+    half = torch.randn(MEAN_NOISES // 2, dim, generator=seeded(0, "mean")).to(features)
+    noises = torch.cat([half, -half]).reshape(MEAN_NOISES, *(1 for _ in features.shape[:-1]), dim)
+    many = features.expand(MEAN_NOISES, *features.shape)
+    return draw(many, noises.expand(*many.shape[:-1], dim)).mean(0)
 
 
 class Mixture(Density):
@@ -230,9 +237,7 @@ class FlowDensity(Density):
         return self._from_noise(features, noise * math.sqrt(temperature))
 
     def mean(self, features: Tensor) -> Tensor:
-        half = torch.randn(MEAN_NOISES // 2, self.dim, generator=seeded(0, "mean")).to(features)
-        noises = torch.cat([half, -half])
-        return torch.stack([self._from_noise(features, n.expand(*features.shape[:-1], -1)) for n in noises]).mean(0)
+        return averaged(self._from_noise, features, self.dim)
 
     def _from_noise(self, features: Tensor, noise: Tensor) -> Tensor:
         return self.flow(features).transform.inv(noise)

@@ -132,7 +132,7 @@ def test_a_seed_replicate_is_the_same_model_under_another_seed(data: Any) -> Non
     fit = {"steps": 4, "batch": 8, "crop_frames": 12, "evaluate_every": 2}
     states = []
     for offset in (0, 1, 1, 2):
-        model = RawAR(width=8, components=2, fit=fit, seed_offset=offset)
+        model = RawAR(backbone={"width": 8}, head={"components": 2}, fit=fit, seed_offset=offset)
         model.fit(data[0][:20], data[0][20:24], fit_context(DIM))
         states.append(torch.cat([t.flatten() for t in model.state().values()]))
     assert torch.equal(states[1], states[2])

@@ -119,7 +119,7 @@ def test_a_change_moves_those_who_import_it(package: Lab, name: str, moves: bool
 
 
 def test_first_party_plugins_know_what_they_stand_on() -> None:
-    assert {"baselines.rssm_network", "baselines.layers", "bench.fitting", "bench.seeding"} <= closure("baselines.rssm")
+    assert {"baselines.rssm_network", "baselines.family", "bench.fitting", "bench.seeding"} <= closure("baselines.rssm")
     assert {"tasks.probes.mdn", "bench.metrics.mixture", "bench.fitting"} <= closure("tasks.delta_nll")
     assert "bench.metrics.distortion" in closure("tasks.reconstruction")
     assert "bench.codecs.minicodec_model" in closure("bench.codecs.minicodec")
