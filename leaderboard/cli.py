@@ -48,6 +48,9 @@ def leaderboard(
     suite: Suite = None,
     dataset: Dataset = None,
     codec: Annotated[str | None, typer.Option(help="Only this codec.", show_default=False)] = None,
+    brief: Annotated[
+        bool, typer.Option("--brief", help="The first task's table alone, its best rows without controls.")
+    ] = False,
     write: Annotated[
         Path | None, typer.Option(help="Write between the leaderboard markers of this file.", show_default=False)
     ] = None,
@@ -61,9 +64,11 @@ def leaderboard(
 
     if write is not None and form is not TableFormat.md:
         raise BenchError("--write needs --format md: the markers are Markdown comments")
+    if brief and (wide or form in (TableFormat.csv, TableFormat.json)):
+        raise BenchError("leaderboard: --brief is for text, and without --wide")
     base = read_rows(committed_folder() if records is None else records)
     found = boards(base, [] if fresh is None else read_rows(fresh))
-    text = tables_of(only([b for b in found if not b.of_codecs], suite, dataset, codec), form, wide)
+    text = tables_of(only([b for b in found if not b.of_codecs], suite, dataset, codec), form, wide, brief)
     if write is None:
         shown(text)
     else:
