@@ -105,9 +105,7 @@ class Autoregressive(Family[Network]):
         features = network.features(network.white(x))
         return network.white.invert(network.head.sample(features, generator, self.config.temperature))
 
-    def _continue(
-        self, features: Tensor, state: State, frames: int, generator: torch.Generator, mean: bool
-    ) -> Tensor:
+    def _continue(self, features: Tensor, state: State, frames: int, generator: torch.Generator, mean: bool) -> Tensor:
         network, out = self.network, []
         for _ in range(frames):
             read = network.trunk(features)

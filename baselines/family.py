@@ -40,14 +40,14 @@ class Family(ABC, Generic[N]):
 
     # --- what a family says --------------------------------------------------------------------------------
 
-    def validate(self) -> None:  # noqa: B027
+    def validate(self) -> None:
         """Refuse what no single field shows; raises CardError."""
 
     @abstractmethod
     def build(self, codec: CodecInfo) -> N:
         """A network with random weights."""
 
-    def prepare(self, network: N, frames: Tensor) -> None:  # noqa: B027
+    def prepare(self, network: N, frames: Tensor) -> None:
         """Set what depends on the training frames (n, D), on the CPU: whitening, centres."""
 
     def parts(self, utterance: LatentUtterance) -> list[Tensor]:

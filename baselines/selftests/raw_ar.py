@@ -54,9 +54,7 @@ def checks() -> list[Check]:
         for kind in HEADS
         for name in PROCESSES
     ]
-    sampled = [
-        Check("raw_flow_matching: samples", name, "full", partial(_samples, name=name)) for name in ("F1", "F2")
-    ]
+    sampled = [Check("raw_flow_matching: samples", name, "full", partial(_samples, name=name)) for name in ("F1", "F2")]
     return [*exact, *sampled]
 
 
@@ -88,4 +86,3 @@ def fitted_on(model: Autoregressive, process: Process, seed: int) -> Tensor:
     train = utterances(process, TRAIN, FRAMES, seed, "train")
     model.fit(train, utterances(process, VALID, FRAMES, seed, "valid"), fit_context(process.dim, seed))
     return torch.stack([u.x for u in utterances(process, TEST, FRAMES, seed, "test")])
-

@@ -115,7 +115,7 @@ def _solve_triangular(a: Any, b: Any, *args: Any, out_val: Any = None, **kwargs:
 
 
 _lstm._get_raw = _flash_cpu._get_raw = _solve_triangular._get_raw = True  # type: ignore[attr-defined]
-FORMULAS: Mapping[Any, Any] = {
+FORMULAS: dict[Any, Any] = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _flash_cpu,
     torch.ops.aten.mkldnn_rnn_layer: _lstm,
     torch.ops.aten.linalg_solve_triangular: _solve_triangular,

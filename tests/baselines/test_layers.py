@@ -86,7 +86,7 @@ def test_a_window_forgets_and_the_others_reach_back() -> None:
 @torch.no_grad()
 def test_a_repeated_state_decodes_each_draw_as_the_one(net: Any) -> None:
     x = inputs()
-    features, state = net.read(x)
+    _, state = net.read(x)
     many = repeated(state, 2)
     nxt = inputs(1)[:, 0]
     one, _ = net.step(nxt, state)
