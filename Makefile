@@ -30,10 +30,12 @@ figures: $(VENV)/.installed-test
 	@$(BIN)/python scripts/draw_figures.py
 	@$(BIN)/python benchmarks/coverage.py --write docs/coverage.md
 
-# the committed rows, and the tables of the README made from them
+# the committed rows, and what is made from them: the README's tables, the whole leaderboard, the families' page
 records: $(VENV)/.installed-run
 	@$(BIN)/bench run $(ROWS) --records leaderboard/records
-	@$(BIN)/bench leaderboard --format md --write README.md
+	@$(BIN)/bench leaderboard --suite mini --brief --format md --write README.md
+	@$(BIN)/bench leaderboard --format md --write docs/leaderboard.md
+	@$(BIN)/bench findings --write docs/baselines.md
 	@$(BIN)/bench list tasks --format md --write README.md
 
 # codecs side by side, and the page made from them; `DATASET=folder:PATH` for other recordings than synthspeech

@@ -24,7 +24,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bench.contract import FitContext, TrainingHistory
-from bench.errors import PluginError
+from bench.errors import Diverged
 from bench.fitting import FitConfig
 from bench.seeding import derive_seed
 
@@ -110,7 +110,7 @@ def train(
         groups: parameter groups of the optimiser; `lr_times` in one multiplies the learning rate.
 
     Raises:
-        PluginError: a loss that is not finite; the last good checkpoint stays.
+        Diverged: a loss that is not finite; the last good checkpoint stays.
     """
     groups = [dict(group) for group in groups or [{"params": list(model.parameters())}]]
     times = [group.pop("lr_times", 1.0) for group in groups]
@@ -141,7 +141,7 @@ def train(
             with torch.no_grad(), forked(derive_seed(context.seed, what, "validate"), context.device):
                 held_out = validate()
             if not math.isfinite(held_out):
-                raise PluginError(f"{what}: the validation loss is {held_out} at step {step + 1}; see fit.lr, fit.clip")
+                raise Diverged(f"{what}: the validation loss is {held_out} at step {step + 1}; see fit.lr, fit.clip")
             if held_out < best:
                 best, best_step, stale = held_out, step + 1, 0
                 best_state = copy.deepcopy(model.state_dict())
@@ -180,7 +180,7 @@ def _step(
                 value = loss(step, generator)
             if not torch.isfinite(value):
                 said = f"{what}: the loss is {float(value.detach())} at step {step + 1}; see fit.lr, fit.clip"
-                raise PluginError(said)
+                raise Diverged(said)
             (value / config.accumulate).backward()
             total += float(value.detach()) / config.accumulate
         norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip)

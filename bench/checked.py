@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from numbers import Real
 from typing import Any, cast, get_args
 
@@ -12,9 +13,12 @@ import torch
 from torch import Tensor
 
 from bench.config import TaskCard
-from bench.contract import CAPABILITIES, InnovationRate, Likelihood, Score, Skipped, Submission
+from bench.contract import CAPABILITIES, InnovationRate, Likelihood, Score, Skipped, Submission, TrainingHistory
 from bench.errors import PluginError
-from bench.registry import calling
+from bench.registry import NEEDED, calling
+
+BARE = ("fit", "state", "load_state", "read_codes")
+"""What a submission is fitted by."""
 
 
 class Checked:
@@ -35,7 +39,8 @@ class Checked:
         for name in CAPABILITIES:
             method = getattr(submission, name, None)
             if method is not None:
-                setattr(self, name, self._wrapped(name, method))
+                call = self._wrapped(name, method)
+                setattr(self, name, partial(self._unfitted, call) if name == "unfitted" else call)
         if hasattr(submission, "budgets"):
             self.budgets = self._budgets
 
@@ -46,6 +51,17 @@ class Checked:
             raise PluginError(f"{self._who}: budgets must be a list of submissions, got {found!r:.80}")
         return [Checked(one, f"{self._who}, budget {i}") for i, one in enumerate(found)]
 
+    def _unfitted(self, unfitted: Callable[..., Any], replicate: int, noise: float | None = None) -> Checked:
+        """What `unfitted` gives, checked in turn, with what it takes to be fitted; gradients are its own affair."""
+        made, who = unfitted(replicate, noise), f"{self._who}, replicate {replicate}"
+        again = Checked(made, who if noise is None else f"{who} with noise {noise:g}")
+        for name in BARE:
+            if method := getattr(made, name, None):
+                setattr(again, name, partial(calling, again._who, method))
+            elif name in NEEDED["submissions"]:
+                raise PluginError(f"{again._who}: unfitted must be a submission, got {type(made).__name__}")
+        return again
+
     def _wrapped(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         expect = _EXPECTED[name]
         signature = inspect.signature(getattr(CAPABILITIES[name], name))
@@ -54,8 +70,10 @@ class Checked:
             given = signature.bind(self, *args, **kwargs).arguments
             with torch.no_grad():
                 result = calling(self._who, method, *args, **kwargs)
-            if name == "innovation" and not isinstance(result, InnovationRate):
-                raise PluginError(f"{self._who}: innovation must be an InnovationRate, got {type(result).__name__}")
+            kind = _MADE_OF.get(name)
+            if kind and not isinstance(result, kind):
+                article = "an" if kind.__name__[0] in "AEIO" else "a"
+                raise PluginError(f"{self._who}: {name} must be {article} {kind.__name__}, got {type(result).__name__}")
             for what, tensor, shape in expect(result, given):
                 self._check(f"{name}{what}", tensor, shape)
             return result
@@ -112,6 +130,19 @@ def _code_log_prob(result: object, given: Given) -> Expected:
     return [("", result, (*given["x"].shape[:2], None))]
 
 
+def _history(result: Any, given: Given) -> Expected:
+    del given
+    out: Expected = []
+    for one, other in (("loss", "grad_norm"), ("valid_step", "valid_loss")):
+        first, second = getattr(result, one), getattr(result, other)
+        out += [(f".{one}", first, (None,)), (f".{other}", second, (len(first) if _long(first) else None,))]
+    return out
+
+
+def _long(tensor: object) -> bool:
+    return isinstance(tensor, Tensor) and tensor.dim() == 1
+
+
 def _anything(result: object, given: Given) -> Expected:
     del result, given
     return []
@@ -126,9 +157,10 @@ _EXPECTED: Mapping[str, Callable[..., Expected]] = {
     "reconstruct_from": _reconstruct,
     "generate": _generate,
     "code_log_prob": _code_log_prob,
-    "history": _anything,
+    "history": _history,
     "unfitted": _anything,
 }
+_MADE_OF: Mapping[str, type] = {"innovation": InnovationRate, "history": TrainingHistory}
 
 
 def tensors(who: str, state: object) -> dict[str, Tensor]:

@@ -92,6 +92,14 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Root seed; default: the suite's.")] = None,
     cache: CacheDir = None,
     records: Annotated[Path, typer.Option(help="Where the records go.")] = Path("records"),
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write losses and gradient norms of fits as TensorBoard events to this folder, one a row below it; "
+            "a fit from the cache writes nothing.",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Fit submissions, score them, write one record each, and show the table."""
@@ -121,6 +129,7 @@ def run(
                     device=device,
                     seed=seed,
                     tasks=tuple(task or ()),
+                    tensorboard=tensorboard,
                 ),
                 bar,
                 built,

@@ -191,7 +191,11 @@ class Submission(Protocol):
         valid: Sequence[LatentUtterance],
         context: FitContext,
     ) -> None:
-        """Train. The test split is never given."""
+        """Train. The test split is never given.
+
+        Raises:
+            bench.errors.Diverged: a loss that is no longer finite.
+        """
         ...
 
     def state(self) -> dict[str, Tensor]:

@@ -22,6 +22,10 @@ class PluginError(BenchError):
     """A plug-in that does not import, raises, or returns what its contract forbids."""
 
 
+class Diverged(PluginError):
+    """A fit whose loss is no longer finite."""
+
+
 class DataError(BenchError):
     """Audio or a dataset folder that cannot be used."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -43,7 +44,7 @@ class Bar:
         self.live = not quiet and sys.stderr.isatty() and not self.console.is_dumb_terminal
         self._progress: Progress | None = None
         self._task: Any = None
-        self._what = ""
+        self._what = self._heard = ""
         self._row = ""
         self._since = time.monotonic()
 
@@ -74,6 +75,12 @@ class Bar:
         """`done` of `total` items of `what`; a new `what` starts a new bar."""
         self._move(what, done, total, None)
 
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """What the stage that runs now measures of itself: its `loss` stands beside its name until it ends."""
+        del step
+        if self._progress is not None and self._task is not None and "loss" in values:
+            self._heard = f" · loss {values['loss']:.3g}"
+
     def audio(self, what: str, hours: float, total: float, speed: float) -> None:
         """`hours` of about `total` hours of audio, at `speed` times real time."""
         self._move(what, hours, total, f"{hours:.1f} of {total:.1f} h, {speed:.0f} × real time")
@@ -85,8 +92,9 @@ class Bar:
             if self._task is not None:
                 self._progress.remove_task(self._task)
             self._task = self._progress.add_task(what, total=total, said=said)
-            self._what = what
-        self._progress.update(self._task, completed=done, total=total, said=said)
+            self._what, self._heard = what, ""
+        # beside the name, not of it: a bar with another name would start again, and know no rate
+        self._progress.update(self._task, completed=done, total=total, said=said, description=what + self._heard)
 
     def finished(self, stage: str, seconds: float, cached: bool) -> None:
         """A stage ended."""

@@ -51,6 +51,7 @@ from bench.record import (
     UtteranceEntry,
 )
 from bench.seeding import generator
+from bench.tensorboard import Events
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -68,6 +69,7 @@ class Request:
     device: str = "auto"
     seed: int | None = None
     tasks: tuple[str, ...] = ()
+    tensorboard: Path | None = None
 
     def command(self, seed: int | None) -> str:
         """The command line that makes the row again; `seed` where it is not the suite's."""
@@ -175,6 +177,7 @@ class Row:
         if isinstance(made, ReadsCodes) and not (self.codec.info.codebooks and isinstance(self.codec, HasCodes)):
             raise CardError(f"{self._who}: needs a codec with codes, got {self.codec.info.name!r}")
         self.stages: dict[str, Stage] = {}
+        self.events = None if request.tensorboard is None else Events(request.tensorboard / self.name)
 
     def run(self) -> Record:
         """The whole way; a failing task is recorded and the others go on."""
@@ -247,9 +250,13 @@ class Row:
 
         def make() -> dict[str, Tensor]:
             submission = self._reading()
-            context = FitContext(self.codec.info, self.device, self.seed, checkpoint, self.bar.update)
+            context = FitContext(self.codec.info, self.device, self.seed, checkpoint, self.bar.update, self._scalars)
             splits = self.latents.splits
-            registry.calling(self._who, submission.fit, splits["train"], splits["valid"], context)
+            try:
+                registry.calling(self._who, submission.fit, splits["train"], splits["valid"], context)
+            finally:
+                if self.events is not None:
+                    self.events.close()
             return checked.tensors(self._who, registry.calling(self._who, submission.state))
 
         state = self._stage("fit", key, lambda: self.cache.tensors("fit", key, make))
@@ -257,8 +264,14 @@ class Row:
             checkpoint.path.unlink(missing_ok=True)
         submission = self._reading()
         registry.calling(self._who, submission.load_state, state, self.codec.info, self.device)
-        count = sum(t.numel() for t in state.values() if t.is_floating_point())
+        learned = [t for name, t in state.items() if t.is_floating_point() and not name.startswith("history.")]
+        count = sum(t.numel() for t in learned)
         return submission, {"key": digest(key), "digest": file_digest(path), "parameters": count}
+
+    def _scalars(self, step: int, values: Mapping[str, float]) -> None:
+        self.bar.scalars(step, values)
+        if self.events is not None:
+            self.events(step, values)
 
     # --- score ---------------------------------------------------------------------------------------------
 

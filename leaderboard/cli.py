@@ -1,4 +1,4 @@
-"""The commands `leaderboard`, `references` and `check` (`codecs` is beside), and the table that `bench run` prints.
+"""The commands `leaderboard`, `references`, `findings` and `check`, and the table that `bench run` prints.
 
 What is heavy is imported when a command runs, so that `bench --help` stays fast.
 """
@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command(name="references")(references)
     app.command(name="check")(check)
     app.command(name="codecs")(codecs)
+    app.command(name="findings")(findings)
 
 
 def leaderboard(
@@ -47,6 +48,9 @@ def leaderboard(
     suite: Suite = None,
     dataset: Dataset = None,
     codec: Annotated[str | None, typer.Option(help="Only this codec.", show_default=False)] = None,
+    brief: Annotated[
+        bool, typer.Option("--brief", help="The first task's table alone, its best rows without controls.")
+    ] = False,
     write: Annotated[
         Path | None, typer.Option(help="Write between the leaderboard markers of this file.", show_default=False)
     ] = None,
@@ -60,9 +64,11 @@ def leaderboard(
 
     if write is not None and form is not TableFormat.md:
         raise BenchError("--write needs --format md: the markers are Markdown comments")
+    if brief and (wide or form in (TableFormat.csv, TableFormat.json)):
+        raise BenchError("leaderboard: --brief is for text, and without --wide")
     base = read_rows(committed_folder() if records is None else records)
     found = boards(base, [] if fresh is None else read_rows(fresh))
-    text = tables_of(only([b for b in found if not b.of_codecs], suite, dataset, codec), form, wide)
+    text = tables_of(only([b for b in found if not b.of_codecs], suite, dataset, codec), form, wide, brief)
     if write is None:
         shown(text)
     else:
@@ -92,6 +98,26 @@ def references(
         there = f"codecs {', '.join(codecs)}; tasks {', '.join(tasks)}"
         raise BenchError(f"references: no published figure on {asked}; there are: {there}")
     shown(listing(found, read.metrics))
+
+
+def findings(
+    records: Records = None,
+    suite: Annotated[str, typer.Option(help="Suite of the rows.")] = "mini",
+    write: Annotated[
+        Path | None, typer.Option(help="Write between the families markers of this file.", show_default=False)
+    ] = None,
+) -> None:
+    """Show the model families side by side, and which published findings their rows show."""
+    from bench.markers import replace_block
+    from leaderboard.families import report
+    from leaderboard.show import shown
+    from leaderboard.store import committed_folder, read_rows
+
+    text = report(read_rows(committed_folder() if records is None else records), suite)
+    if write is None:
+        shown(text)
+    else:
+        replace_block(write, "families", text)
 
 
 def check(

@@ -44,14 +44,14 @@ def only(found: list[Board], suite: str | None, dataset: str | None, codec: str 
     return found
 
 
-def tables_of(found: list[Board], form: TableFormat, wide: bool) -> str:
+def tables_of(found: list[Board], form: TableFormat, wide: bool, brief: bool = False) -> str:
     """The boards with the titles and questions of the installed tasks."""
     from leaderboard.headings import installed_cards
     from leaderboard.references import read_references
     from leaderboard.table import tables
 
     names = {name for board in found for row in board.rows for name in row.record.tasks}
-    return tables(found, form.value, wide, installed_cards(names), read_references())
+    return tables(found, form.value, wide, installed_cards(names), read_references(), brief)
 
 
 def shown(text: str) -> None:

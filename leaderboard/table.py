@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -24,6 +24,8 @@ Format = Literal["terminal", "md", "csv", "json", "latex"]
 WIDTH = 80
 HEADER_WIDTH = 24
 LONGEST_TITLE = 72
+MOST_ROWS = 12
+"""Of a brief table."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,13 @@ def tables(
     wide: bool = False,
     cards: Mapping[str, TaskCard] | None = None,
     references: References | None = None,
+    brief: bool = False,
 ) -> str:
     """All boards in one format.
 
     Args:
         wide: every column, not the headline ones alone.
+        brief: of each board the first task alone, its best rows without controls, and what is needed to read them.
         cards: task → card, for titles and questions; used where its version is the table's.
         references: published figures, to stand under the tables of text that they concern.
     """
@@ -103,7 +107,8 @@ def tables(
     def below(task: str, codec: str) -> list[str]:
         return cited.under(references, task, codec, wide) if references else []
 
-    return "\n\n".join(_board(board, views, STYLES[form], known, below) for board, views in viewed)
+    draw = _brief if brief else _board
+    return "\n\n".join(draw(board, views, STYLES[form], known, below) for board, views in viewed)
 
 
 def _board(
@@ -113,11 +118,8 @@ def _board(
     cards: Mapping[str, TaskCard],
     below: Callable[[str, str], list[str]],
 ) -> str:
-    names = [row.name for row in board.rows] + list(board.left_out)
-    short = shortened(names) if style.width else {name: plain(name) for name in names}
-    named = short.__getitem__
-    title = " · ".join(plain(part) for part in (board.suite, board.dataset, board.codec))
-    parts = [style.heading(1, style.escape(title))]
+    named = _names(board, style)
+    parts = [_title(board, style)]
     parts += [_task(view, style, named, cards.get(view.name), below(view.name, board.codec)) for view in views]
     if paired := differences(views, named):
         lines = [style.item(style.escape(line)) for line in paired]
@@ -125,6 +127,44 @@ def _board(
     about = [*legend(views, style.best_mark, named), interval_label(board, views), *provenance(board, named)]
     parts.append("\n".join(style.item(style.escape(line)) for line in about if line))
     return "\n\n".join(parts)
+
+
+def _brief(
+    board: Board,
+    views: Sequence[TaskView],
+    style: Style,
+    cards: Mapping[str, TaskCard],
+    below: Callable[[str, str], list[str]],
+) -> str:
+    del below
+    named, (view, *_) = _names(board, style), views
+    models = [row for row in view.rows if row.name not in view.controls]
+    # joint ranks and detectable differences stand with the paired differences, which a brief table leaves out
+    columns = tuple(
+        replace(
+            column,
+            cells={row.name: column.cells[row.name] for row in models[:MOST_ROWS]},
+            judged=replace(column.judged, ranks={}),
+        )
+        for column in view.columns
+    )
+    view = replace(view, rows=tuple(models[:MOST_ROWS]), columns=columns, controls={}, skipped={})
+    parts = [_title(board, style), _task(view, style, named, cards.get(view.name), ())]
+    about = [*legend([view], style.best_mark, named), interval_label(board, [view]), *provenance(board, named)]
+    if len(models) > MOST_ROWS:
+        about.insert(0, f"{len(models) - MOST_ROWS} more rows are in the whole table")
+    parts.append("\n".join(style.item(style.escape(line)) for line in about if line))
+    return "\n\n".join(parts)
+
+
+def _names(board: Board, style: Style) -> Callable[[str], str]:
+    names = [row.name for row in board.rows] + list(board.left_out)
+    return (shortened(names) if style.width else {name: plain(name) for name in names}).__getitem__
+
+
+def _title(board: Board, style: Style) -> str:
+    title = " · ".join(plain(part) for part in (board.suite, board.dataset, board.codec))
+    return style.heading(1, style.escape(title))
 
 
 def _gap(style: Style) -> str:

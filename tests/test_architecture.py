@@ -29,6 +29,7 @@ RANKS = (
         "bench.remarks",
         "bench.seeding",
         "bench.stats",
+        "bench.tensorboard",
         "bench.workers",
     ),
     ("bench.metrics", "bench.fitting"),

@@ -14,6 +14,7 @@ from bench.cache import digest
 from bench.config import overridden
 from bench.fingerprint import source_digest
 from bench.record import Record
+from leaderboard import families
 from leaderboard.board import boards
 from leaderboard.formats import TableFormat
 from leaderboard.show import tables_of
@@ -68,23 +69,31 @@ def test_it_was_made_from_a_commit(row: Record) -> None:
     assert row.environment.commit is not None and row.environment.dirty is False
 
 
-def test_the_readme_shows_these_rows() -> None:
-    found = boards([record.read(path) for path in RECORDS])
-    text = tables_of([board for board in found if not board.of_codecs], TableFormat.md, False)
-    (block,) = re.findall(
-        r"<!-- leaderboard:start -->\n(.*?)<!-- leaderboard:end -->", (ROOT / "README.md").read_text("utf-8"), re.S
-    )
-    assert block.split() == text.split(), AGAIN
+def block(page: str, marker: str) -> list[str]:
+    """The words between a pair of markers of a page."""
+    text = (ROOT / page).read_text("utf-8")
+    (found,) = re.findall(rf"<!-- {marker}:start -->\n(.*?)<!-- {marker}:end -->", text, re.S)
+    return str(found).split()
+
+
+@pytest.mark.parametrize(("page", "brief"), [("README.md", True), ("docs/leaderboard.md", False)])
+def test_the_readme_and_the_leaderboards_page_show_these_rows(page: str, brief: bool) -> None:
+    found = [board for board in boards([record.read(path) for path in RECORDS]) if not board.of_codecs]
+    shown = [board for board in found if not brief or board.suite == "mini"]
+    assert block(page, "leaderboard") == tables_of(shown, TableFormat.md, False, brief).split(), AGAIN
+
+
+def test_the_page_about_families_shows_these_rows() -> None:
+    text = families.report([record.read(path) for path in RECORDS])
+    assert block("docs/baselines.md", "families") == text.split(), "bench findings --write docs/baselines.md"
 
 
 def test_the_page_about_codecs_shows_its_rows() -> None:
     found = [board for board in boards([record.read(path) for path in RECORDS]) if board.of_codecs]
     assert {board.dataset for board in found} >= {"synthspeech"}
     text = tables_of(found, TableFormat.md, False)
-    (block,) = re.findall(
-        r"<!-- codecs:start -->\n(.*?)<!-- codecs:end -->", (ROOT / "docs" / "codecs.md").read_text("utf-8"), re.S
-    )
-    assert block.partition("### Without a row yet")[0].split() == text.split(), "make codecs"
+    rows, _, _ = " ".join(block("docs/codecs.md", "codecs")).partition("### Without a row yet")
+    assert rows.split() == text.split(), "make codecs"
 
 
 def test_the_shipped_self_test_passed_and_covers_every_group() -> None:

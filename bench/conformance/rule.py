@@ -138,9 +138,14 @@ class _Around:
     def __init__(self, guard: Guard, plugin: Any, names: Sequence[str]) -> None:
         for name in names:
             if callable(getattr(plugin, name, None)):
-                setattr(self, name, partial(guard.call, name, getattr(plugin, name)))
+                call = partial(guard.call, name, getattr(plugin, name))
+                setattr(self, name, partial(_around_made, guard, call, names) if name == "unfitted" else call)
         if hasattr(plugin, "likelihood"):
             self.likelihood = plugin.likelihood
+
+
+def _around_made(guard: Guard, make: Callable[..., Any], names: Sequence[str], *args: Any, **kwargs: Any) -> Any:
+    return guard.around(make(*args, **kwargs), names)
 
 
 def globals_left_alone(guard: Guard) -> str:

@@ -21,6 +21,7 @@ from bench.contract import (
     Likelihood,
     Source,
     Split,
+    TrainingHistory,
     Utterance,
 )
 from bench.metrics.gaussian import LinearGaussian, log_normal
@@ -52,17 +53,24 @@ class ToyModel:
 
     likelihood: ClassVar[Likelihood] = "exact"
 
-    def __init__(self) -> None:
+    def __init__(self, replicate: int = 0, noise: float = 0.0) -> None:
         self.tensors: dict[str, Tensor] = {}
+        self.replicate, self.noise = replicate, noise
 
     def fit(self, train: Sequence[LatentUtterance], valid: Sequence[LatentUtterance], context: FitContext) -> None:
-        del valid, context
+        rng = generator(context.seed, "toy", self.replicate)
         past, now = torch.cat([u.x[:-1] for u in train]), torch.cat([u.x[1:] for u in train])
+        past = past + self.noise * past.std(0) * torch.randn(past.shape, generator=rng)
         fitted = LinearGaussian(past, now)
         step = (fitted.weights / fitted.c_scale[:, None]).float()
         spread = (now - past @ step).std(0)
         bias = (now - past @ step).mean(0)
         self.tensors = {"step": step, "bias": bias, "spread": spread, "mean": now.mean(0), "wide": now.std(0)}
+        # there are no steps: an utterance is one
+        loss, held_out = (torch.stack([self._nll(u.x) for u in split]) for split in (train, valid))
+        self.tensors |= {"history.loss": loss, "history.grad_norm": torch.ones_like(loss)}
+        self.tensors |= {"history.valid_step": torch.tensor([float(len(loss))])}
+        self.tensors |= {"history.valid_loss": held_out.mean(0, keepdim=True)}
 
     def state(self) -> dict[str, Tensor]:
         return dict(self.tensors)
@@ -110,6 +118,15 @@ class ToyModel:
         """Nothing known of the toy codec's codes: all equally likely."""
         del generator
         return x.new_full((*x.shape[:2], STAGES), -math.log(ENTRIES))
+
+    def history(self) -> TrainingHistory:
+        return TrainingHistory(**{n: self.tensors[f"history.{n}"] for n in TrainingHistory.__annotations__})
+
+    def unfitted(self, replicate: int, noise: float | None = None) -> ToyModel:
+        return type(self)(self.replicate + replicate, self.noise if noise is None else noise)
+
+    def _nll(self, x: Tensor) -> Tensor:
+        return -log_normal(x[None], *self._next(x[None])).mean()
 
     def _next(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each frame given the one before it; of the first, the marginal's."""

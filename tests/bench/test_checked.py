@@ -12,7 +12,7 @@ from torch import Tensor
 from bench import checked
 from bench.checked import Checked
 from bench.config import ColumnCard, TaskCard
-from bench.contract import CAPABILITIES, InnovationRate, Score, Skipped, missing_capability
+from bench.contract import CAPABILITIES, InnovationRate, Score, Skipped, TrainingHistory, missing_capability
 from bench.errors import CardError, PluginError
 
 X = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
@@ -48,6 +48,26 @@ class Perfect:
     def generate(self, frames: int, draws: int, generator: torch.Generator) -> Tensor:
         return torch.zeros(draws, frames, 3)
 
+    def code_log_prob(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return x.new_zeros(*x.shape[:2], 8)
+
+    def history(self) -> TrainingHistory:
+        return TrainingHistory(torch.ones(9), torch.ones(9), torch.ones(2), torch.ones(2))
+
+    def unfitted(self, replicate: int, noise: float | None = None) -> Any:
+        return type(self)()
+
+    def fit(self, train: Any, valid: Any, context: Any) -> None:
+        self.slope = torch.ones(1, requires_grad=True) * 2
+        if context == "bad":
+            raise ValueError("no data")
+
+    def state(self) -> dict[str, Tensor]:
+        return {"slope": self.slope}
+
+    def load_state(self, state: Any, codec: Any, device: Any) -> None:
+        self.slope = state["slope"]
+
 
 CALLS: dict[str, tuple[Any, ...]] = {
     "represent": (X, RNG),
@@ -57,7 +77,12 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "reconstruct": (X, "prior", RNG),
     "reconstruct_from": (X, X, RNG),
     "generate": (6, 4, RNG),
+    "code_log_prob": (X, RNG),
+    "history": (),
+    "unfitted": (1,),
 }
+TENSORS = [name for name in CALLS if name not in ("innovation", "history", "unfitted")]
+"""Capabilities that give one tensor."""
 
 
 def wrong(name: str, result: Any) -> Any:
@@ -72,10 +97,10 @@ def test_what_is_right_passes_unchanged() -> None:
     good = Checked(Perfect(), "submission 's'")
     for name, given in CALLS.items():
         got, expected = getattr(good, name)(*given), getattr(Perfect(), name)(*given)
-        if name == "innovation":
-            assert torch.equal(got.kl_rec_by_dim, expected.kl_rec_by_dim)
-        else:
+        if name in TENSORS:
             assert torch.equal(got, expected)
+    assert torch.equal(good.innovation(X, RNG).kl_rec_by_dim, Perfect().innovation(X, RNG).kl_rec_by_dim)
+    assert torch.equal(good.history().grad_norm, torch.ones(9))
     assert missing_capability(good, tuple(CAPABILITIES)) is None
 
 
@@ -118,22 +143,53 @@ def test_a_capability_that_is_missing_stays_missing(name: str) -> None:
             "innovation.kl_rec_by_dim: 40 of 40 values are not finite",
         ),
         ("reconstruct", torch.zeros(2, 5, 4), "reconstruct must be (2, 5, 3), got (2, 5, 4)"),
+        ("code_log_prob", torch.zeros(2, 4, 8), "code_log_prob must be (2, 5, any), got (2, 4, 8)"),
+        ("history", {"loss": torch.ones(3)}, "history must be a TrainingHistory, got dict"),
+        (
+            "history",
+            TrainingHistory(torch.ones(3), torch.ones(2), torch.ones(1), torch.ones(1)),
+            "history.grad_norm must be (3), got (2,)",
+        ),
+        (
+            "history",
+            TrainingHistory(torch.ones(3), torch.ones(3), torch.ones(1, 1), torch.ones(1)),
+            "history.valid_step must be (any), got (1, 1)",
+        ),
+        (
+            "history",
+            TrainingHistory(torch.ones(3), torch.ones(3), torch.ones(1), torch.ones(1) / 0),
+            "history.valid_loss: 1 of 1 values are not finite",
+        ),
+        ("unfitted", None, ", replicate 1: unfitted must be a submission, got NoneType"),
         ("generate", torch.zeros(6, 4, 3), "generate must be (4, 6, any), got (6, 4, 3)"),
     ],
 )
 def test_another_shape_or_type(name: str, result: Any, expected: str) -> None:
     with pytest.raises(PluginError) as caught:
         getattr(Checked(wrong(name, result), "submission 's'"), name)(*CALLS[name])
-    assert str(caught.value).startswith(f"submission 's': {expected}")
+    assert str(caught.value).startswith(f"submission 's'{expected if expected[0] == ',' else f': {expected}'}")
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("name", [n for n in CALLS if n != "innovation"])
+@pytest.mark.parametrize("name", TENSORS)
 def test_what_is_not_finite(name: str, bad: float) -> None:
     result = getattr(Perfect(), name)(*CALLS[name]).clone()
     result.view(-1)[1] = bad
     with pytest.raises(PluginError, match=f"s: {name}: 1 of {result.numel()} values are not finite"):
         getattr(Checked(wrong(name, result), "s"), name)(*CALLS[name])
+
+
+def test_what_is_made_anew_can_be_fitted_with_gradients_and_is_checked() -> None:
+    again = Checked(Perfect(), "s").unfitted(2, noise=0.3)
+    again.fit([], [], None)
+    assert again.state()["slope"].requires_grad
+    again.load_state({"slope": torch.zeros(1)}, None, None)
+    assert again.state()["slope"] == 0
+    assert again.represent(X, RNG).shape == (2, 5, 7)
+    with pytest.raises(PluginError, match="^s, replicate 2 with noise 0.3 raised ValueError: no data"):
+        again.fit([], [], "bad")
+    with pytest.raises(PluginError, match="^s, replicate 1, replicate 1: represent must be"):
+        Checked(wrong("represent", None), "s").unfitted(1).unfitted(1).represent(X, RNG)
 
 
 def test_each_budget_is_checked_as_the_submission_is() -> None:

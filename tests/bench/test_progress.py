@@ -46,6 +46,29 @@ def test_a_terminal_shows_stage_count_rate_and_time(monkeypatch: pytest.MonkeyPa
         assert part in text
 
 
+def test_a_loss_stands_beside_the_stage_whose_bar_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    screen = Screen(True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    with Bar() as bar:
+        bar.scalars(0, {"loss": 99.0})  # of no stage
+        for done in range(1, 5):
+            bar.scalars(done, {"loss": 12.34 - done, "gradient norm": 7.7})
+            bar.update("fit raw_ar", done, 4)
+            bar.scalars(done, {"validation loss": 55.5})
+            if done == 1:
+                task = bar._task
+            time.sleep(0.06)
+        assert bar._task == task
+        bar.update("delta_nll: states", 1, 2)
+        time.sleep(0.12)
+        assert bar._progress is not None
+        assert [task.description for task in bar._progress.tasks] == ["delta_nll: states"]
+    text = screen.getvalue()
+    assert "fit raw_ar · loss 8.34" in text
+    assert "99" not in text and "7.7" not in text and "55.5" not in text
+
+
 def test_elsewhere_there_is_a_line_a_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(monkeypatch, terminal=False).splitlines() == [
         "rssm_v1: fit (13 s)",

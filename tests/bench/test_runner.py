@@ -288,6 +288,51 @@ def test_two_runs_at_once_end_the_same(lab: Lab, make: Callable[..., Record], tm
     assert [err for _, err in outputs] == ["", ""]
 
 
+# --- what a fit says of itself -----------------------------------------------------------------------------
+
+
+def speaking(lab: Lab) -> None:
+    """The tiny model tells its losses, and its state has a history."""
+    lab.change(
+        "model.py", '            killed.at("step")\n', "            context.scalars(step + 1, {'loss': 10.0 - step})\n"
+    )
+    lab.change(
+        "model.py",
+        "return dict(self.net.state_dict())",
+        "return {**self.net.state_dict(), 'history.loss': torch.zeros(12)}",
+    )
+    lab.change("model.py", "dict(state))", "{n: t for n, t in state.items() if 'history' not in n})")
+
+
+def test_what_a_fit_went_through_is_no_parameter(make: Callable[..., Record], lab: Lab) -> None:
+    speaking(lab)
+    assert make().submission.parameter_count == 4 * 4 + 4 + 4 + 4
+
+
+def test_scalars_of_a_fit_become_tensorboard_events(make: Callable[..., Record], lab: Lab, tmp_path: Path) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator").EventAccumulator
+    speaking(lab)
+    plain = values(make(cache=tmp_path / "plain"))
+    assert values(make(tensorboard=tmp_path / "events")) == plain
+    (row,) = (tmp_path / "events").iterdir()
+    assert row.name == "linear_v1"
+    events = reader(str(row))
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("loss")] == [(i + 1, 10.0 - i) for i in range(12)]
+    # a fit from the cache says nothing
+    make(tensorboard=tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def test_without_tensorboard_the_command_that_installs_it_is_named(
+    make: Callable[..., Record], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(BenchError, match=r"pip install 'latentbench\[tensorboard\]'"):
+        make(tensorboard=tmp_path / "events")
+    assert not (tmp_path / "cache").exists()
+
+
 # --- faults ------------------------------------------------------------------------------------------------
 
 

@@ -335,3 +335,14 @@ def test_json_holds_cells_and_differences(made: Any) -> None:
 def test_the_same_records_give_the_same_text(made: Any) -> None:
     rows = full_board(made, ["a", "b", "c"])
     assert text(*rows) == text(*reversed(rows))
+
+
+def test_a_brief_table_is_of_the_first_task_and_its_best_models(made: Any) -> None:
+    rows = [made.make(f"m{i:02d}", made.planned_tasks(i / 10)) for i in range(15)]
+    rows.append(made.make("floor", made.planned_tasks(9.0), control="floor"))
+    text = tables(boards(rows), "md", brief=True)
+    shown = [line.split()[1] for line in text.splitlines() if line.startswith("| m")]
+    assert shown == [f"m{i:02d}" for i in range(14, 2, -1)]
+    assert "3 more rows are in the whole table" in text
+    assert "! the floor floor beats" in text
+    assert "rollout_gap" not in text and "detectable" not in text and "Paired" not in text and "| floor" not in text
