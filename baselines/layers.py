@@ -219,7 +219,7 @@ class Block(nn.Module):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, context: int = 0) -> Tensor:
-    """Causal attention of the last queries (B, H, T, d) to keys and values (B, H, S ≥ T, d), `context` back (0: all)."""
+    """Causal attention of the last queries (B, H, T, d) to keys and values (B, H, S, d), `context` back (0: all)."""
     queries, keys = q.shape[2], k.shape[2]
     if queries == keys and not context:
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
