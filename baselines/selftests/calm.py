@@ -42,15 +42,18 @@ PLAIN = {"lr": 2e-3, "weight_decay": 0.0, "patience": 0, "ema": 0.99}
 
 @dataclass(frozen=True)
 class Bar:
-    """How long a head is taught, and the MMD² it is allowed."""
+    """How long a head is taught, with learned weights or without, and the MMD² it is allowed."""
 
     steps: int
     mmd2: float
+    adaptive: bool = True
 
 
-BARS = {"lsd": Bar(400, 0.01), "scm": Bar(700, 0.02), "trigflow": Bar(500, 0.01)}
+BARS = {"lsd": Bar(400, 0.01, adaptive=False), "scm": Bar(700, 0.02, adaptive=False), "trigflow": Bar(500, 0.01)}
+WARMUP = 0.3
+"""Of sCM's tangent, as a share of its steps."""
 
-FAMILY = {"backbone": {"width": 32, "dropout": 0.0}, "head": SIZES | {"width": 64}}
+FAMILY = {"backbone": {"width": 32, "dropout": 0.0}, "head": SIZES | {"width": 64, "adaptive": False}}
 FAMILY_FIT = PLAIN | {"steps": 500, "batch": 24, "crop_frames": 16, "evaluate_every": 100, "lr": 4e-3}
 FRAMES, TRAIN, VALID, TEST = 16, 1024, 32, 600
 DRAWS = 16
@@ -101,7 +104,7 @@ def _compared(announced: Tensor, samples: Tensor, other: Tensor, truth: Tensor) 
 
 def _head(seed: int, kind: str) -> Sequence[Measured]:
     process, bar = Bimodal(), BARS[kind]
-    config = HeadConfig(kind=kind, **SIZES, warmup=bar.steps // 2)
+    config = HeadConfig(kind=kind, **SIZES, adaptive=bar.adaptive, warmup=round(WARMUP * bar.steps))
     own = taught(process, seed, config, bar.steps)
     distance, shares = against_truth(process, own, seed)
     return _rows(distance, shares, bar.mmd2, f"in {own.steps} steps" if own.steps > 1 else "in one step")
