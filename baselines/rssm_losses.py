@@ -1,6 +1,8 @@
 """The RSSM's training loss: the bound with its innovation budget, the state term, and what keeps either honest.
 
 Everything here is in training alone; validation and reports use raw terms. Schedules run over the fit's steps.
+Of the note's feature losses the low-rank one is here (`rollout_score`, `feature_rank`); one over mel spectra would need
+the codec's decoder, which a fit is not given.
 
 References:
     Kingma et al. 2016 (free bits, arXiv 1606.04934); Bowman et al. 2016 (warm-up, arXiv 1511.06349); Hafner et al.

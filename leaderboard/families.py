@@ -24,7 +24,8 @@ from leaderboard.shown import bounds, factor, number, scaled, unit
 from leaderboard.text import markdown
 
 FAMILIES = (
-    *("raw_ar_v1", "raw_ar_flow_v1", "raw_ar_fm_v1", "rvq_ar_v1", "calm_v1", "rssm_v1", "rssm_note_v1", "rssm_ae_v1"),
+    *("raw_ar_v1", "control_raw_ar_seed", "raw_ar_flow_v1", "raw_ar_fm_v1", "rvq_ar_v1", "calm_v1"),
+    *("rssm_v1", "rssm_note_v1", "rssm_ae_v1"),
     *("engram_v1", "engram_no_memory_active_v1", "ae_phase1"),
 )
 """Cards, one a row of the tables and one more for each seed."""

@@ -31,7 +31,9 @@ def row(request: pytest.FixtureRequest) -> Record:
 
 def test_there_are_rows() -> None:
     names = {path.stem.partition("--")[0] for path in RECORDS}
-    assert {"raw_ar_v1", "rssm_v1", "rssm_note_v1"} <= names
+    families = {"raw_ar_v1", "rvq_ar_v1", "calm_v1", "rssm_v1", "engram_v1"}
+    assert families | {f"{name}@seed1" for name in families - {"raw_ar_v1"}} <= names
+    assert {"control_raw_ar_seed", "engram_no_memory_active_v1", "rssm_ae_v1", "rssm_note_v1"} <= names
 
 
 def test_its_file_has_its_name(row: Record) -> None:
@@ -39,7 +41,7 @@ def test_its_file_has_its_name(row: Record) -> None:
 
 
 def test_its_suite_and_card_are_the_present_ones(row: Record) -> None:
-    suite, card = registry.suite_card(row.suite), registry.submission_card(row.submission.name)
+    suite, card = registry.suite_card(row.suite), registry.submission_card(row.submission.name.partition("@")[0])
     assert row.suite_digest == digest(suite.model_dump(mode="json")), AGAIN
     assert row.submission.parameters == card.resolved(row.suite), AGAIN
     assert (row.submission.plugin, row.submission.control) == (card.plugin, card.control)

@@ -34,7 +34,6 @@ from bench.seeding import generator
 BATCH, SAMPLES, COMPARED = 256, 16_000, 2000
 """Frames of a step; samples of either law, and of those of one announcement the most that MMD² compares."""
 SIZES = {"width": 96, "layers": 3, "multiplier": 4}
-"""Few draws of many frames: of many draws of few frames the modes' odds are learned worse."""
 BALANCE = 0.03
 """Tolerance of the share of samples in one mode."""
 PLAIN = {"lr": 2e-3, "weight_decay": 0.0, "patience": 0, "ema": 0.99}
