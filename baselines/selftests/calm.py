@@ -31,29 +31,37 @@ from bench.metrics.energy import energy_score
 from bench.metrics.mmd import mmd2
 from bench.seeding import generator
 
-BATCH, SAMPLES, COMPARED = 256, 16_000, 2000
-"""Frames of a step; samples of either law, and of those of one announcement the most that MMD² compares."""
-SIZES = {"width": 96, "layers": 3, "multiplier": 4}
+SAMPLES, COMPARED = 16_000, 2000
+"""Samples of either law, and of those of one announcement the most that MMD² compares."""
+SIZES = {"width": 64, "layers": 3, "multiplier": 4}
 BALANCE = 0.03
 """Tolerance of the share of samples in one mode."""
-PLAIN = {"lr": 2e-3, "weight_decay": 0.0, "patience": 0, "ema": 0.99}
+PLAIN = {"lr": 2e-3, "weight_decay": 0.0, "patience": 0}
 
 
 @dataclass(frozen=True)
 class Bar:
-    """How long a head is taught, with learned weights or without, and the MMD² it is allowed."""
+    """How a head is taught, steps of so many frames under so slow an average, and the MMD² it is allowed."""
 
-    steps: int
     mmd2: float
-    adaptive: bool = True
+    steps: int
+    batch: int = 256
+    ema: float = 0.99
+    width: int = 96
+    adaptive: bool = False
 
 
-BARS = {"lsd": Bar(400, 0.01, adaptive=False), "scm": Bar(700, 0.02, adaptive=False), "trigflow": Bar(500, 0.01)}
+BARS = {
+    "lsd": Bar(0.01, 400),
+    # what it learns at one time it hands on to the next: many small steps do more than a few large ones
+    "scm": Bar(0.02, 3000, batch=64, ema=0.995, width=64),
+    "trigflow": Bar(0.01, 500, adaptive=True),
+}
 WARMUP = 0.3
 """Of sCM's tangent, as a share of its steps."""
 
-FAMILY = {"backbone": {"width": 32, "dropout": 0.0}, "head": SIZES | {"width": 64, "adaptive": False}}
-FAMILY_FIT = PLAIN | {"steps": 500, "batch": 24, "crop_frames": 16, "evaluate_every": 100, "lr": 4e-3}
+FAMILY = {"backbone": {"width": 32, "dropout": 0.0}, "head": SIZES | {"adaptive": False}}
+FAMILY_FIT = PLAIN | {"ema": 0.99, "steps": 500, "batch": 24, "crop_frames": 16, "evaluate_every": 100, "lr": 4e-3}
 FRAMES, TRAIN, VALID, TEST = 16, 1024, 32, 600
 DRAWS = 16
 FAMILY_MMD2, FAMILY_ENERGY = 0.02, 0.03
@@ -65,16 +73,16 @@ def checks() -> list[Check]:
     return [*heads, Check("calm: the family", "F2", "full", _family)]
 
 
-def taught(process: Bimodal, seed: int, config: HeadConfig, steps: int) -> ConsistencyHead:
+def taught(process: Bimodal, seed: int, config: HeadConfig, bar: Bar) -> ConsistencyHead:
     """A head fitted to the plane given the announcement."""
     own = initialised(lambda: head(1, 2, config), seed)
     assert isinstance(own, ConsistencyHead)
 
     def loss(step: int, rng: torch.Generator) -> Tensor:
-        return own.loss(*pairs(process, BATCH, rng), step).mean()
+        return own.loss(*pairs(process, bar.batch, rng), step).mean()
 
     # the last weights are kept: there is nothing to select them by
-    fit = TrainConfig(**PLAIN, steps=steps, evaluate_every=steps)
+    fit = TrainConfig(**PLAIN, ema=bar.ema, steps=bar.steps, evaluate_every=bar.steps)
     train(own, loss, lambda: 0.0, fit, fit_context(2, seed), f"calm {config.kind}")
     return own.requires_grad_(False)
 
@@ -103,8 +111,9 @@ def _compared(announced: Tensor, samples: Tensor, other: Tensor, truth: Tensor) 
 
 def _head(seed: int, kind: str) -> Sequence[Measured]:
     process, bar = Bimodal(), BARS[kind]
-    config = HeadConfig(kind=kind, **SIZES, adaptive=bar.adaptive, warmup=round(WARMUP * bar.steps))
-    own = taught(process, seed, config, bar.steps)
+    sizes = SIZES | {"width": bar.width, "adaptive": bar.adaptive}
+    config = HeadConfig(kind=kind, **sizes, warmup=round(WARMUP * bar.steps))
+    own = taught(process, seed, config, bar)
     distance, shares = against_truth(process, own, seed)
     return _rows(distance, shares, bar.mmd2, f"in {own.steps} steps" if own.steps > 1 else "in one step")
 
