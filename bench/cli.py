@@ -266,23 +266,27 @@ def selftest(
     outcome: Annotated[Path | None, typer.Option(help="Write the outcome, as it ships, to this JSON file.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Check the estimators against known answers; exit code 1 when one is outside its tolerance."""
+    """Check the estimators against known answers; exit code 1 when one is outside its tolerance.
+
+    What is written keeps the shipped outcomes of groups that were not run and whose code is what it was.
+    """
     import torch
 
     from bench import environment, selftest_report
     from bench import selftest as tests
     from bench.cache import Cache
-    from bench.markers import replace_block
+    from bench.markers import block, replace_block
     from bench.progress import Bar
 
     _hush(quiet)
     with Bar(quiet) as bar:
         made = tests.run(preset.value, only or [], Cache(cache or default_cache()), bar)
+    kept = tests.still_known(made)
     if write:
-        text = selftest_report.markdown(made, environment.capture(torch.device("cpu")))
-        replace_block(write, "selftest", text)
+        here = environment.capture(torch.device("cpu"))
+        replace_block(write, "selftest", selftest_report.markdown(made, here, block(write, "selftest"), kept))
     if overview:
-        replace_block(overview, "overview", selftest_report.overview(made))
+        replace_block(overview, "overview", selftest_report.overview(made, block(overview, "overview"), kept))
     if outcome:
         tests.write_outcome(made, outcome)
     typer.echo(selftest_report.terminal(made))

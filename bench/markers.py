@@ -29,6 +29,15 @@ def between(old: str, name: str, text: str) -> str:
     return head + start + newline.join(lines) + end + rest.split(end)[1]
 
 
+def block(path: Path, name: str) -> str:
+    """What stands between the markers `name` of the file at `path`; "" where there is no such file or block."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return text.partition(f"<!-- {name}:start -->")[2].partition(f"<!-- {name}:end -->")[0].strip()
+
+
 def replace_block(path: Path, name: str, text: str) -> None:
     """Put `text` between the markers `name` of the file at `path`, all or nothing; its mode and markers stay.
 

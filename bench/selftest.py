@@ -258,7 +258,18 @@ def _shipped() -> dict[str, Any]:
         return {}
 
 
+def still_known(made: Sequence[Group]) -> dict[str, dict[str, Any]]:
+    """Shipped outcomes, by name, of groups that were not run now and whose code is what it was."""
+    shipped, run_now = _shipped(), {group.name for group in made}
+    return {
+        name: shipped[name]
+        for name, point in groups().items()
+        if name not in run_now and name in shipped and shipped[name]["code"] == code_of(point)
+    }
+
+
 def write_outcome(made: Sequence[Group], path: Path) -> None:
-    """Write what `passed_by` reads as shipped."""
+    """Write what `passed_by` reads as shipped; what is still known of other groups stays."""
+    entries = {**still_known(made), **{g.name: g.entry for g in made}}
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps({g.name: g.entry for g in made}, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n", encoding="utf-8")

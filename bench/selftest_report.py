@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 
 from tabulate import tabulate
 
@@ -46,30 +47,64 @@ def summary(made: Sequence[Group]) -> str:
     return text + f"{inside} of {len(rows)} rows within tolerance; {seconds:.0f} s of work"
 
 
-def overview(made: Sequence[Group]) -> str:
-    """One row a group, in Markdown: what it was held against and how near the worst row came to its tolerance."""
-    body = []
+def overview(made: Sequence[Group], before: str = "", kept: Collection[str] = ()) -> str:
+    """One row a group, in Markdown: what it was held against and how near the worst row came to its tolerance.
+
+    Args:
+        before: an overview of earlier, whose rows of the groups `kept` stay.
+    """
+    rows = {name: cells for name, cells in _table(before) if name in kept}
     for group in made:
-        rows = [row for o in group.outcomes for found in o.rows.values() for row in found]
+        found = [row for o in group.outcomes for seeds in o.rows.values() for row in seeds]
         sources = ", ".join(dict.fromkeys(o.process for o in group.outcomes))
-        worst = f"{max(map(_share, rows)):.2f}" if rows else "–"
-        inside = f"{sum(row.passed for row in rows)} of {len(rows)}"
-        body.append([f"`{group.name}`", sources, group.preset, len(group.outcomes), inside, worst])
+        worst = f"{max(map(_share, found)):.2f}" if found else "–"
+        inside = f"{sum(row.passed for row in found)} of {len(found)}"
+        rows[group.name] = [sources, group.preset, str(len(group.outcomes)), inside, worst]
+    body = [[f"`{name}`", *cells] for name, cells in sorted(rows.items())]
     headers = ["estimators of", "on", "preset", "checks", "rows within tolerance", "worst error / tolerance"]
-    return "\n".join([tabulate(body, headers, tablefmt="pipe", disable_numparse=True), "", summary(made)])
+    within, count = (sum(int(cells[3].split(" of ")[i]) for cells in rows.values()) for i in (0, 1))
+    total = f"{sum(int(cells[2]) for cells in rows.values())} checks; {within} of {count} rows within tolerance"
+    return "\n".join([tabulate(body, headers, tablefmt="pipe", disable_numparse=True), "", total])
 
 
-def markdown(made: Sequence[Group], environment: Environment) -> str:
-    """Every row: measured at each seed, truth, tolerance, verdict."""
-    machine = f"{environment.device} ({environment.processor}), {environment.threads} threads"
-    parts = [f"{summary(made)}. Made on {machine}, torch {environment.packages.get('torch', '?')}."]
+def _table(text: str) -> list[tuple[str, list[str]]]:
+    """Name and other cells of each row of an overview."""
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    return [(cells[0].strip("`"), cells[1:]) for cells in ([c.strip() for c in x.strip("|").split("|")] for x in lines)]
+
+
+def markdown(made: Sequence[Group], environment: Environment, before: str = "", kept: Collection[str] = ()) -> str:
+    """Every row: measured at each seed, truth, tolerance, verdict.
+
+    Args:
+        before: a report of earlier, whose sections of the groups `kept` stay as they are.
+    """
+    sections = {name: text for name, text in _sections(before) if name in kept}
     for group in made:
-        parts.append(f"### {group.name} ({group.preset})")
+        parts = [f"### {group.name} ({group.preset})"]
         for outcome in group.outcomes:
             parts.append(f"**{outcome.check}**, on {outcome.process}: {_verdict(outcome)}, {outcome.seconds:.0f} s")
             if outcome.rows:
                 parts.append(_rows(outcome))
-    return "\n\n".join(parts)
+        sections[group.name] = "\n\n".join(parts)
+    machine = f"{environment.device} ({environment.processor}), {environment.threads} threads"
+    whole = "\n\n".join(text for _, text in sorted(sections.items()))
+    first = f"{_counts(whole)}. Made on {machine}, torch {environment.packages.get('torch', '?')}."
+    return f"{first}\n\n{whole}"
+
+
+def _sections(report: str) -> list[tuple[str, str]]:
+    """Name and text of each group of a report."""
+    parts = re.split(r"^(?=### \w+ \((?:fast|full)\)$)", report, flags=re.MULTILINE)
+    return [(part.split()[1], part.strip()) for part in parts if part.startswith("### ")]
+
+
+def _counts(report: str) -> str:
+    """Checks by verdict, and seconds, of a report's sections."""
+    verdicts = re.findall(r"^\*\*.*\*\*, on .*: (passed|skipped|FAILED).*, (\d+) s$", report, flags=re.MULTILINE)
+    said = [verdict for verdict, _ in verdicts]
+    text = ", ".join(f"{said.count(v)} {word}" for v, word in (("passed", "checks passed"), ("FAILED", "failed")))
+    return f"{text}, {said.count('skipped')} skipped; {sum(int(s) for _, s in verdicts)} s of work"
 
 
 def _rows(outcome: Outcome) -> str:

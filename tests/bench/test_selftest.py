@@ -6,11 +6,13 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from bench import selftest, selftest_report
+from bench import environment, selftest, selftest_report
 from bench.cache import Cache
 from bench.calibration.check import Measured
 from bench.errors import PluginError, UnknownName
@@ -188,3 +190,27 @@ def test_the_shipped_outcome_counts_while_the_code_is_the_same(
     assert entry is not None and entry.preset == "full"
     monkeypatch.setattr(selftest, "_shipped", lambda: {"density": {**made.entry, "code": "other"}})
     assert selftest.passed_by(["density"], Cache(tmp_path / "empty")) is None
+
+
+def test_what_is_still_known_of_other_groups_stays(group: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group that was not run keeps its entry, section and line while its code is what it was, and loses all else."""
+    own = run(tmp_path / "c", "full")
+    other = replace(own, name="other")
+    monkeypatch.setattr(selftest, "groups", lambda: {"density": own.point, "other": own.point})
+    both = {"density": own.entry, "other": other.entry}
+    monkeypatch.setattr(selftest, "_shipped", lambda: both)
+    page = selftest_report.markdown([own, other], environment.capture(torch.device("cpu")))
+    line = selftest_report.overview([own, other])
+    assert set(selftest.still_known([own])) == {"other"}
+
+    again = selftest_report.markdown([own], environment.capture(torch.device("cpu")), page, {"other"})
+    assert again == page and again.startswith("4 checks passed, 0 failed, 0 skipped; ")
+    assert selftest_report.overview([own], line, {"other"}) == line
+    assert line.endswith("4 checks; 8 of 8 rows within tolerance")
+    selftest.write_outcome([own], tmp_path / "passed.json")
+    assert json.loads((tmp_path / "passed.json").read_text()) == both
+
+    both["other"] = {**other.entry, "code": "older"}
+    assert selftest.still_known([own]) == {}
+    alone = selftest_report.markdown([own], environment.capture(torch.device("cpu")), page, {})
+    assert "### other" not in alone and alone.startswith("2 checks passed")
