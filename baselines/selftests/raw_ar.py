@@ -2,7 +2,11 @@
 
 The excess is over the source's own log-density (a Kalman filter's, F2's closed form) on the very same held-out frames:
 0 for a perfect model, and never below it but by the luck of the sample. Units: nats per frame; of the energy score,
-units of x. A MAF is left out: it is affine in each dimension and cannot hold F2.
+units of x.
+
+Each head is held to what it can be: a MAF to nothing, as it is affine in each dimension and cannot hold F2; diagonal
+components to F2 and to an F1 whose noise is diagonal (of a correlated one in four dimensions sixteen of them lost .19
+and .21 nats).
 """
 
 from __future__ import annotations
@@ -44,18 +48,24 @@ HEADS: dict[str, dict[str, Any]] = {
     "nsf": {"transforms": 3},
 }
 """F2 has eight modes in its first frame and four given the announcement; with as many components one is lost."""
-STEPS = {"F1": 400, "F2": 400, "F5": 500}
-PROCESSES: dict[str, Any] = {"F1": VAR1.example, "F2": Bimodal, "F5": StateSpace.example}
+STEPS = {"F1": 400, "F1, a = 0.8": 400, "F2": 400, "F5": 500}
+PROCESSES: dict[str, Any] = {
+    "F1": VAR1.example,
+    "F1, a = 0.8": partial(VAR1.isotropic, 0.8, 4),
+    "F2": Bimodal,
+    "F5": StateSpace.example,
+}
+HELD_TO = dict.fromkeys(HEADS, ("F1", "F2", "F5")) | {"diagonal": ("F1, a = 0.8", "F2")}
 
 
 def checks() -> list[Check]:
     exact = [
         Check(f"raw_ar: {kind}", name, "full", partial(_density, kind=kind, name=name))
-        for kind in HEADS
-        for name in PROCESSES
+        for kind, names in HELD_TO.items()
+        for name in names
     ]
     sampled = [Check("raw_flow_matching: samples", name, "full", partial(_samples, name=name)) for name in ("F1", "F2")]
-    return [*exact, *sampled]
+    return [*sampled, *exact]
 
 
 def _density(seed: int, kind: str, name: str) -> Sequence[Measured]:
