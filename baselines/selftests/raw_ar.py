@@ -48,9 +48,9 @@ HEADS: dict[str, dict[str, Any]] = {
     "full": {"components": 16},
     "nsf": {"transforms": 3},
 }
-"""F2 has eight modes in its first frame and four given the announcement; with as many components one is lost. In whitened
-coordinates F5's covariance is that of noise less three directions, which takes columns for the five others: with two
-a head was .05 and .04 nats away."""
+"""F2 has eight modes in its first frame and four given the announcement; with as many components one is lost.
+In whitened coordinates F5's covariance is that of noise less three directions, which takes columns for the five
+others: with two a head was .05 and .04 nats away."""
 STEPS = {"F1": 400, "F1, a = 0.8": 400, "F2": 400, "F5": 500}
 PROCESSES: dict[str, Any] = {
     "F1": VAR1.example,
