@@ -31,8 +31,7 @@ def row(request: pytest.FixtureRequest) -> Record:
 
 def test_there_are_rows() -> None:
     names = {path.stem.partition("--")[0] for path in RECORDS}
-    families = {"raw_ar_v1", "rvq_ar_v1", "calm_v1", "rssm_v1", "engram_v1"}
-    assert families <= names
+    assert {"raw_ar_v1", "rvq_ar_v1", "calm_v1", "rssm_v1", "engram_v1"} <= names
     assert {"control_raw_ar_seed", "engram_no_memory_active_v1", "rssm_ae_v1", "rssm_note_v1"} <= names
 
 
