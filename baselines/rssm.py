@@ -25,6 +25,7 @@ from torch import Tensor
 
 from baselines.family import Family
 from baselines.layers import State, repeated
+from baselines.mel_projection import mel_projection
 from baselines.rssm_alarms import AHEAD, PROMPT, alarms
 from baselines.rssm_laws import Law, Mixed, Normal, divergence
 from baselines.rssm_losses import Recipe, loss
@@ -90,15 +91,15 @@ class RSSM(Family[Network]):
         )
 
     def prepare(self, network: Network, frames: Tensor) -> None:
-        network.set_units(frames)
+        network.set_units(frames, self._directions)
 
     def fit(
         self, train_set: Sequence[LatentUtterance], valid_set: Sequence[LatentUtterance], context: FitContext
     ) -> None:
         """Minimise the loss above, early-stopped on validation: the weighted bound, nothing clamped or added."""
-        self._scalars = context.scalars
+        self._scalars, self._directions = context.scalars, self._heard(train_set, context)
         super().fit(train_set, valid_set, context)
-        del self._scalars
+        del self._scalars, self._directions
         long = [u.x[: PROMPT + AHEAD] for u in valid_set if len(u.x) >= PROMPT + AHEAD][:WATCHED]
         if long:
             for alarm in alarms(self, torch.stack(long).to(context.device), seeded(context.seed, "alarms")):
@@ -218,6 +219,17 @@ class RSSM(Family[Network]):
         return InnovationRate(kl.sum(-1), torch.stack([divergence(q, p, draw) for draw in draws]).mean(0), kl)
 
     # --- inside --------------------------------------------------------------------------------------------
+
+    def _heard(self, train_set: Sequence[LatentUtterance], context: FitContext) -> Tensor | None:
+        """Directions of the mel projection, where the recipe asks for them."""
+        recipe = self.config.recipe
+        if recipe.feature_kind != "mel" or not recipe.feature_rank:
+            return None
+        if context.decoder is None:
+            raise CardError("rssm: parameter recipe.feature_kind: mel needs the codec's decoder, and this fit has none")
+        heard = mel_projection(context.decoder, train_set, recipe.feature_rank, context.device, context.progress)
+        log.info("rssm: the mel projection explains %.2f of the log-mel's variance", heard.r2)
+        return heard.directions
 
     def _continue(self, hidden: Tensor, memory: State, frames: int, generator: torch.Generator, mean: bool) -> Tensor:
         network, out = self.network, []

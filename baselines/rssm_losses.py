@@ -1,8 +1,7 @@
 """The RSSM's training loss: the bound with its innovation budget, the state term, and what keeps either honest.
 
 Everything here is in training alone; validation and reports use raw terms. Schedules run over the fit's steps.
-Of the note's feature losses the low-rank one is here (`rollout_score`, `feature_rank`); one over mel spectra would need
-the codec's decoder, which a fit is not given.
+The note's feature losses are squared errors along a few directions of x: its principal ones, or those that are heard.
 
 References:
     Kingma et al. 2016 (free bits, arXiv 1606.04934); Bowman et al. 2016 (warm-up, arXiv 1511.06349); Hafner et al.
@@ -45,7 +44,8 @@ class Recipe:
     * Rollout: from `rollout_after` of the steps on, true frames are scored under rolled-out states, for a number of
       frames that grows from 1 to `rollout_frames`, feeding back the true frame with probability `forced`. The score is
       the `bound`, or the density when decoded with z_rec of the `prior`. `feature_weight` adds half the squared error
-      of frames decoded so, along the `feature_rank` leading principal directions of x.
+      of frames decoded so, along `feature_rank` directions of x: the leading principal ones, or the `mel` projection
+      of `baselines.mel_projection`.
     """
 
     beta: Weight = 1.0
@@ -70,6 +70,7 @@ class Recipe:
     rollout_after: Annotated[float, Field(ge=0, lt=1)] = 0.0
     rollout_score: Literal["bound", "prior"] = "bound"
     forced: Fraction = 0.5
+    feature_kind: Literal["principal", "mel"] = "principal"
     feature_rank: Annotated[int, Field(ge=0)] = 0
     feature_weight: Weight = 0.0
 

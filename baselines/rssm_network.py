@@ -75,7 +75,7 @@ class Network(nn.Module):
 
     Args:
         horizons: how many frames ahead u is predicted linearly from z_dyn, a head each.
-        feature_rank: principal directions of x that `features` takes; 0: none.
+        feature_rank: directions of x that `features` takes; 0: none.
     """
 
     directions: Tensor
@@ -114,8 +114,12 @@ class Network(nn.Module):
         self.register_buffer("directions", torch.zeros(min(feature_rank, dim), dim), persistent=feature_rank > 0)
 
     @torch.no_grad()
-    def set_units(self, frames: Tensor) -> None:
-        """Fix the coordinates u from training frames (n, D), the directions, and σ_x where it is given."""
+    def set_units(self, frames: Tensor, directions: Tensor | None = None) -> None:
+        """Fix the coordinates u from training frames (n, D), the directions, and σ_x where it is given.
+
+        Args:
+            directions: of x (R, D), float64; None: the leading principal ones, their mean variance one.
+        """
         unit, centred = 1.0, frames.double() - frames.double().mean(0)
         if self.observation.units == "whitened":
             self.white.set_from(frames)
@@ -129,7 +133,8 @@ class Network(nn.Module):
         if rank := len(self.directions):
             values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
             top = vectors[:, -rank:].T / values[-rank:].mean().clamp(min=1e-18).sqrt()
-            self.directions.copy_(top @ self.white.inverse.double())
+            taken = top if directions is None else directions
+            self.directions.copy_(taken @ self.white.inverse.double())
 
     @property
     def sigma_x(self) -> Tensor:
@@ -143,7 +148,7 @@ class Network(nn.Module):
         return self.sigma_x.square() * self.white.inverse @ self.white.inverse.T
 
     def features(self, u: Tensor) -> Tensor:
-        """u (..., D) → x along its leading principal directions (..., R), their mean variance one."""
+        """u (..., D) → x along the directions (..., R)."""
         return u @ self.directions.T
 
     # --- state and dynamics --------------------------------------------------------------------------------

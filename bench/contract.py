@@ -176,6 +176,8 @@ class FitContext:
     """Called with (what, done, total)."""
     scalars: Callable[[int, Mapping[str, float]], None] = unheard
     """Called with a step and what was measured at it, by name: losses, gradient norms, rates."""
+    decoder: Codec | None = None
+    """The codec of `codec`, for losses of what is heard; its `decode` need not pass gradients on."""
 
 
 class Submission(Protocol):

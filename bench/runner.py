@@ -250,7 +250,9 @@ class Row:
 
         def make() -> dict[str, Tensor]:
             submission = self._reading()
-            context = FitContext(self.codec.info, self.device, self.seed, checkpoint, self.bar.update, self._scalars)
+            context = FitContext(
+                self.codec.info, self.device, self.seed, checkpoint, self.bar.update, self._scalars, self.codec
+            )
             splits = self.latents.splits
             try:
                 registry.calling(self._who, submission.fit, splits["train"], splits["valid"], context)

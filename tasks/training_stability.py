@@ -180,7 +180,8 @@ class _Refits:
         def progress(what: str, done: int, total: int) -> None:
             context.progress(f"{what}, refit {len(self.told)}", done, total)
 
-        fit = FitContext(context.codec.info, context.device, self.seed, NoCheckpoint(), progress)
+        codec, checkpoint = context.codec, NoCheckpoint()
+        fit = FitContext(codec.info, context.device, self.seed, checkpoint, progress, decoder=codec)
         model.fit(context.latents("train"), context.latents("valid"), fit)
         state: Mapping[str, Tensor] = model.state()
         return state

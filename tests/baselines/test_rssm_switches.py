@@ -18,7 +18,7 @@ from bench.calibration.lab import fit_context
 from bench.calibration.process import utterances
 from bench.calibration.state_space import StateSpace
 from bench.config import SubmissionCard, read_card
-from bench.contract import CodecInfo
+from bench.contract import CodecInfo, LatentUtterance
 from bench.errors import CardError
 from bench.metrics.gaussian import kl_diagonal
 from tests.lab import ar1
@@ -262,6 +262,45 @@ def test_features_are_the_leading_directions_with_a_mean_variance_of_one() -> No
     first = value(replace(recipe, feature_rank=2, feature_weight=1.0), net) - value(recipe, net)
     second = value(replace(recipe, feature_rank=2, feature_weight=2.0), net) - value(recipe, net)
     assert 0 < number(first) == pytest.approx(number(second) / 2, rel=1e-3)
+
+
+def test_a_mel_projection_needs_a_decoder_and_follows_what_is_heard() -> None:
+    """A codec whose first dimension alone is heard, as level: the loss sees that one and no other."""
+    data = [
+        LatentUtterance(u.id, u.speaker, torch.randn(40, DIM, generator=torch.Generator().manual_seed(i)))
+        for i, u in enumerate(ar1(0.8, DIM, 24, 40, 0))
+    ]
+    submission = model({"feature_kind": "mel", "feature_rank": 2, "feature_weight": 1.0}, fit={"steps": 2})
+    with pytest.raises(CardError, match="rssm: parameter recipe.feature_kind: mel needs the codec's decoder"):
+        submission.fit(data, data[:4], fit_context(DIM))
+    submission.fit(data, data[:4], replace(fit_context(DIM), decoder=Level()))
+    net, x = submission.network, torch.stack([u.x for u in data])
+    seen = net.features(net.white(x)).flatten(0, 1)
+    # the second direction is what the first leaves, which is next to nothing
+    assert float(seen[:, 0].var()) == pytest.approx(2.0, rel=0.05) and float(seen[:, 1].var()) < 0.02
+    assert abs(float(torch.corrcoef(torch.stack([seen[:, 0], x[..., 0].flatten()]))[0, 1])) > 0.99
+    unheard = x.clone()
+    unheard[..., 1:] += 1.0
+    torch.testing.assert_close(net.features(net.white(unheard)).flatten(0, 1)[:, 0], seen[:, 0], atol=0.2, rtol=0.0)
+    # what was loaded keeps its directions, with no decoder at hand
+    again = model({"feature_kind": "mel", "feature_rank": 2, "feature_weight": 1.0})
+    again.load_state(submission.state(), CodecInfo("lab", 16_000, 1280, DIM), torch.device("cpu"))
+    assert torch.equal(again.network.directions, net.directions)
+
+
+class Level:
+    """Noise as loud as e to the first dimension; the decoder gives no gradient."""
+
+    info = CodecInfo("level", 16_000, 1280, DIM)
+
+    def to(self, device: torch.device) -> "Level":
+        return self
+
+    @torch.no_grad()
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        size, frames, _ = latents.shape
+        carrier = torch.randn(size, frames, 1280, generator=torch.Generator().manual_seed(int(1e6 * latents[0, 0, 0])))
+        return (carrier * latents[..., :1].exp()).reshape(size, 1, -1)
 
 
 # --- laws, encoders, dynamics ----------------------------------------------------------------------------------------
