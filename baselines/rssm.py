@@ -46,7 +46,8 @@ WATCHED = 16
 
 @dataclass(frozen=True)
 class Config:
-    """`noise` is the standard deviation, in whitened units, added to the encoder's frames in training."""
+    """`noise` is the standard deviation, in whitened units, added to the encoder's frames in training; `temperature` is
+    that of sampling: the state's, the innovation's and the observation's laws are √τ times as wide."""
 
     mode: Mode = "strict"
     importance_samples: Annotated[int, Field(ge=1)] = 8
@@ -56,6 +57,7 @@ class Config:
     observation: Observation = field(default_factory=Observation)
     recipe: Recipe = field(default_factory=Recipe)
     noise: Annotated[float, Field(ge=0)] = 0.1
+    temperature: Annotated[float, Field(ge=0)] = 1.0
     seed_offset: int = 0
     fit: TrainConfig = field(default_factory=TrainConfig)
 
@@ -180,7 +182,8 @@ class RSSM(Family[Network]):
         network = self.network
         u = network.white(x)
         z = network.states(u).sample(generator)
-        rec = network.posterior(u, z) if source == "posterior" else network.prior(z)
+        prior = network.prior(z).tempered(self.config.temperature)
+        rec = network.posterior(u, z) if source == "posterior" else prior
         return network.white.invert(network.reconstruct(z, rec.sample(generator)))
 
     @torch.no_grad()
@@ -233,11 +236,15 @@ class RSSM(Family[Network]):
 
     def _continue(self, hidden: Tensor, memory: State, frames: int, generator: torch.Generator, mean: bool) -> Tensor:
         network, out = self.network, []
-        strict = self.config.mode == "strict"
+        strict, temperature = self.config.mode == "strict", self.config.temperature
+
+        def drawn(law: Law) -> Tensor:
+            return _drawn(law.tempered(temperature), generator, mean)
+
         for _ in range(frames):
-            z = network.exposed(hidden) if strict else _drawn(network.predicted_state(hidden), generator, mean)
-            center = network.reconstruct(z, _drawn(network.prior(z), generator, mean))
-            u = _drawn(Normal(center, network.sigma_x.expand_as(center)), generator, mean)
+            z = network.exposed(hidden) if strict else drawn(network.predicted_state(hidden))
+            center = network.reconstruct(z, drawn(network.prior(z)))
+            u = drawn(Normal(center, network.sigma_x.expand_as(center)))
             out.append(u)
             hidden, memory = network.encoder.step(u, memory) if strict else network.dynamics.step(z, memory)
         return torch.stack(out, dim=1)

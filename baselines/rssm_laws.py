@@ -5,12 +5,14 @@ Units: nats. Leading axes (...) are of any shape. Draws are reparameterised, but
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines.heads import SMALLEST_TEMPERATURE
 from bench.metrics.gaussian import kl_diagonal, log_normal
 
 MIN_SCALE = 0.05
@@ -32,6 +34,10 @@ class Normal:
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """One draw (..., D) under a CPU generator; None: the global one, on the device."""
         return self.mean + self.scale * _noise(self.mean, generator)
+
+    def tempered(self, temperature: float) -> Normal:
+        """√τ times as wide."""
+        return self if temperature == 1.0 else Normal(self.mean, self.scale * math.sqrt(temperature))
 
     def log_prob(self, x: Tensor) -> Tensor:
         """(..., D) → (...)."""
@@ -61,6 +67,13 @@ class Mixed:
         index = pick.to(weights.device).reshape(*weights.shape[:-1], 1, 1).expand_as(self.means[..., :1, :])
         mean, scale = (part.gather(-2, index).squeeze(-2) for part in (self.means, self.scales))
         return mean + scale * _noise(mean, generator)
+
+    def tempered(self, temperature: float) -> Mixed:
+        """Components √τ times as wide, chosen by their weights to the power 1/τ."""
+        if temperature == 1.0:
+            return self
+        weights = F.log_softmax(self.log_weights / max(temperature, SMALLEST_TEMPERATURE), -1)
+        return Mixed(weights, self.means, self.scales * math.sqrt(temperature))
 
     def log_prob(self, x: Tensor) -> Tensor:
         """(..., D) → (...)."""

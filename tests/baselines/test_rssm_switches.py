@@ -316,6 +316,29 @@ def test_a_mixture_has_its_density_and_samples_both_modes() -> None:
     assert float(law.mean) == pytest.approx(1.0)
 
 
+def test_a_temperature_narrows_every_law_and_at_zero_nothing_is_left_to_chance() -> None:
+    wide = Normal(torch.zeros(20_000, 1), torch.full((20_000, 1), 2.0))
+    assert float(wide.tempered(0.25).sample(torch.Generator().manual_seed(0)).std()) == pytest.approx(1.0, rel=0.03)
+    law = Mixed(torch.tensor([0.25, 0.75]).log(), torch.tensor([[-2.0], [2.0]]), torch.tensor([[0.5], [0.3]]))
+    cold = law.tempered(0.5)
+    torch.testing.assert_close(cold.log_weights.exp(), torch.tensor([0.1, 0.9]))
+    torch.testing.assert_close(cold.scales, law.scales / math.sqrt(2))
+    for mode in ("strict", "note"):
+        warm, frozen = (model(mode=mode, temperature=tau, fit={"steps": 2}) for tau in (1.0, 0.0))
+        data = ar1(0.8, DIM, 24, 16, 0)
+        warm.fit(data, data[:4], fit_context(DIM))
+        frozen.load_state(warm.state(), CodecInfo("lab", 16_000, 1280, DIM), torch.device("cpu"))
+        x = torch.stack([u.x for u in data])
+        draws = [frozen.rollout(x, 4, 2, torch.Generator().manual_seed(s)) for s in (0, 1)]
+        if mode == "strict":
+            torch.testing.assert_close(*draws)
+            torch.testing.assert_close(draws[0][:, 0], warm.rollout(x, 4, 1, torch.Generator(), mean=True)[:, 0])
+        assert (
+            frozen.rollout(x, 4, 9, torch.Generator()).std(1).mean()
+            < warm.rollout(x, 4, 9, torch.Generator()).std(1).mean()
+        )
+
+
 def test_the_monte_carlo_kl_of_a_mixture_is_unbiased() -> None:
     """Two equal components are one Gaussian, whose KL is known."""
     q = Normal(torch.full((20_000, 2), 0.4), torch.full((20_000, 2), 0.7))
