@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 
@@ -51,13 +52,14 @@ class Bar:
     def __enter__(self) -> Bar:
         if self.live:
             columns = (
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
+                # of all columns the name alone gives way on a narrow terminal
+                TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+                BarColumn(bar_width=16),
                 Amount(),
                 Rate(),
                 TimeRemainingColumn(),
             )
-            self._progress = Progress(*columns, console=self.console, transient=True)
+            self._progress = Progress(*columns, console=self.console, transient=True, expand=True)
             self._progress.start()
         return self
 

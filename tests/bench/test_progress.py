@@ -46,6 +46,20 @@ def test_a_terminal_shows_stage_count_rate_and_time(monkeypatch: pytest.MonkeyPa
         assert part in text
 
 
+def test_a_long_name_is_cut_and_not_the_count_or_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    screen = Screen(True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    with Bar() as bar:
+        for done in range(1, 6):
+            bar.update("delta_nll: fit twin, probe, shuffled control, half the frames", 100 * done, 1200)
+            time.sleep(0.12)
+    text = screen.getvalue()
+    assert "delta_nll: fit" in text and "…" in text and "half the frames" not in text
+    assert " 500/1200" in text and "/s" in text and "0:00:0" in text
+
+
 def test_a_loss_stands_beside_the_stage_whose_bar_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     screen = Screen(True)
