@@ -7,8 +7,11 @@ its weights are of, and a card names it together with its sha256, so that a chan
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,14 +45,24 @@ def validate(who: str, name: str, sha256: str) -> None:
         raise CardError(f"{who}: parameter sha256: {path.name} has {found}, expected {sha256 or 'none'}")
 
 
-def save(path: Path, plugin: str, codec: CodecInfo, network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Write the state of a fitted submission around `network`."""
+def save(
+    path: Path, plugin: str, codec: CodecInfo, network: nn.Module, state: Mapping[str, Tensor], config: Any
+) -> None:
+    """Write the state of a fitted submission of a configuration around `network`."""
     from safetensors.torch import save_file
 
     halved = {name for name, _ in network.named_parameters()}
     kept = {name: (t.half() if name in halved else t).contiguous() for name, t in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(kept, path, metadata={"plugin": plugin, **_of(codec)})
+    save_file(kept, path, metadata={"plugin": plugin, "parameters": json.dumps(asdict(config)), **_of(codec)})
+
+
+def parameters(path: Path) -> dict[str, Any]:
+    """Those of the fit that made a file, as a card has them."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        return dict(json.loads(file.metadata()["parameters"]))
 
 
 def load(plugin: str, name: str, sha256: str, codec: CodecInfo) -> dict[str, Tensor]:

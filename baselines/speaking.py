@@ -46,12 +46,13 @@ class SpeechConfig(ARConfig):
     """What every family that speaks has beside the rest.
 
     `text_layers` of convolutions read the text; `untold` is the share of training utterances without text and voice;
-    `weights` names a packaged checkpoint, of `sha256`, that `fit` takes instead of training.
+    `speech_temperature` is that of `speak`, `temperature` that of all other sampling; `weights` names a packaged checkpoint, of `sha256`, that `fit` takes instead of training.
     """
 
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(kind="transformer", layers=4))
     text_layers: Annotated[int, Field(ge=0)] = 3
     untold: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    speech_temperature: Annotated[float, Field(ge=0)] = 0.7
     weights: str = ""
     sha256: str = ""
 
@@ -106,7 +107,11 @@ class Speaking(Autoregressive):
         """
         if self.config.weights:
             state = packaged.load(self.plugin, self.config.weights, self.config.sha256, context.codec)
-            self.load_state(state, context.codec, context.device)
+            try:
+                self.load_state(state, context.codec, context.device)
+            except (RuntimeError, KeyError) as error:
+                why = f"are of other sizes than the card's: {str(error).splitlines()[-1].strip()}"
+                raise CardError(f"{self.plugin}: weights {self.config.weights!r} {why}") from error
             return
         if self.config.seed_offset:
             context = replace(context, seed=derive_seed(context.seed, "replicate", self.config.seed_offset))
@@ -189,7 +194,7 @@ class Speaking(Autoregressive):
             if max(lengths) <= time:
                 break
             each = zip(read.split(1), draws, strict=True)
-            u = torch.cat([network.head.sample(one, own, self.config.temperature) for one, own in each])
+            u = torch.cat([network.head.sample(one, own, self.config.speech_temperature) for one, own in each])
             said.append(u)
             features, state = network.backbone.step(u, state)
         x = network.white.invert(torch.stack(said, 1))
