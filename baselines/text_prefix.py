@@ -138,7 +138,8 @@ class PrefixTransformer(Transformer):
         """The state before the first frame, and the logarithm (B,) of the pace in frames a character."""
         device = self.first.device
         if prompt is None:
-            empty = torch.zeros(batch, 0, dtype=torch.int64, device=device)
+            # one padded symbol: convolutions want a length
+            empty = torch.zeros(batch, 1, dtype=torch.int64, device=device)
             voice = torch.zeros(batch, self.voice.in_features, device=device)
             prompt = Prompt(empty, voice, torch.zeros(batch, dtype=torch.bool, device=device))
         letters, told = prompt.letters, prompt.told[:, None]
