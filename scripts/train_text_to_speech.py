@@ -4,7 +4,7 @@
         --exclude bench/datasets/data/synthspeech/manifest.tsv
     python scripts/train_text_to_speech.py --corpus /tmp/ten_hours --work /tmp/speech --set fit.steps=12000
 
-`--set` lays values over the card's parameters. Latents of `minicodec` are kept in `--work`, and so is the fit, which a
+`--set` lays values over the card's parameters. Latents of `minicodec` are kept in `--work`, one folder a corpus, and so is the fit, which a
 second call takes up where it stood; `--export` writes the best weights of a fit that is still going on, and trains
 nothing. `scripts/report_text_to_speech.py` measures what they say.
 
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from baselines import packaged
 from baselines.family import HISTORY
@@ -36,24 +37,24 @@ from bench.runner import FileCheckpoint
 
 SAID_EVERY = 20
 """Steps between lines of progress."""
+KEPT_EVERY = 500
+"""Utterances between two writes of latents."""
 
 
 def encoded(corpus: SynthSpeech, codec: MiniCodec, split: Split, most: int, work: Path) -> list[LatentUtterance]:
-    """The latents of at most `most` utterances of a split, as many of each voice; kept in `work`."""
+    """The latents of at most `most` utterances of a split, as many of each voice; kept in `work`, and only added to."""
     utterances = round_robin(corpus.utterances(split))[:most]
-    path = work / f"latents-{split}-{corpus.digest[:12]}-{codec.info.weights_digest[:12]}-{len(utterances)}.pt"
-    if not path.is_file():
-        found = {}
-        for done, utterance in enumerate(utterances):
-            audio = torch.from_numpy(corpus.audio(utterance, codec.info.sample_rate))
-            found[utterance.id] = codec.encode(audio.reshape(1, 1, -1))[0]
-            if done % 200 == 0:
-                print(f"encode {split}: {done} of {len(utterances)}", flush=True)
-        partial = path.with_suffix(".tmp")
-        torch.save(found, partial)
-        partial.replace(path)
-    latents = torch.load(path, weights_only=True)
-    return [LatentUtterance(u.id, u.speaker, latents[u.id]) for u in utterances]
+    path = work / f"latents-{split}-{codec.info.weights_digest[:12]}.pt"
+    found: dict[str, Tensor] = torch.load(path, weights_only=True) if path.is_file() else {}
+    missing = [u for u in utterances if u.id not in found]
+    for done, utterance in enumerate(missing, start=1):
+        audio = torch.from_numpy(corpus.audio(utterance, codec.info.sample_rate))
+        found[utterance.id] = codec.encode(audio.reshape(1, 1, -1))[0].clone()
+        if done % KEPT_EVERY == 0 or done == len(missing):
+            torch.save(found, path.with_suffix(".tmp"))
+            path.with_suffix(".tmp").replace(path)
+            print(f"encode {split}: {done} of {len(missing)}", flush=True)
+    return [LatentUtterance(u.id, u.speaker, found[u.id]) for u in utterances]
 
 
 def laid(settings: Sequence[str]) -> dict[str, Any]:
