@@ -126,6 +126,17 @@ def _generate(result: object, given: Given) -> Expected:
     return [("", result, (given["draws"], given["frames"], None))]
 
 
+def _speak(result: Any, given: Given) -> Expected:
+    count: Expected = [("'s count", torch.empty(len(result)), (len(given["texts"]),))]
+    dim = given["references"][0].shape[1] if given["references"] else None
+    return count + [(f"[{i}]", one, (_at_most(given["frames"], one), dim)) for i, one in enumerate(result)]
+
+
+def _at_most(frames: int, one: object) -> int | None:
+    """The length of `one` where it is 1 to `frames`, and the nearest that it may have where it is not."""
+    return min(max(len(one), 1), frames) if isinstance(one, Tensor) and one.dim() else None
+
+
 def _code_log_prob(result: object, given: Given) -> Expected:
     return [("", result, (*given["x"].shape[:2], None))]
 
@@ -156,11 +167,12 @@ _EXPECTED: Mapping[str, Callable[..., Expected]] = {
     "reconstruct": _reconstruct,
     "reconstruct_from": _reconstruct,
     "generate": _generate,
+    "speak": _speak,
     "code_log_prob": _code_log_prob,
     "history": _history,
     "unfitted": _anything,
 }
-_MADE_OF: Mapping[str, type] = {"innovation": InnovationRate, "history": TrainingHistory}
+_MADE_OF: Mapping[str, type] = {"innovation": InnovationRate, "history": TrainingHistory, "speak": list}
 
 
 def tensors(who: str, state: object) -> dict[str, Tensor]:

@@ -178,6 +178,8 @@ class FitContext:
     """Called with a step and what was measured at it, by name: losses, gradient norms, rates."""
     decoder: Codec | None = None
     """The codec of `codec`, for losses of what is heard; its `decode` need not pass gradients on."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Utterance id → transcript, of the training and validation utterances that have one."""
 
 
 class Submission(Protocol):
@@ -306,6 +308,29 @@ class Generates(Protocol):
 
 
 @runtime_checkable
+class Speaks(Protocol):
+    """Says a text in the voice of a recording: zero-shot, the voice need not have been heard in training."""
+
+    def speak(
+        self, texts: Sequence[str], references: Sequence[Tensor], frames: int, generator: torch.Generator
+    ) -> list[Tensor]:
+        """One utterance a text, whichever others are asked for beside it.
+
+        Args:
+            texts: B transcripts, as a dataset gives them.
+            references: B latents (T, D), T ≥ 1, of another utterance of each wanted speaker.
+            frames: at most as many; a model that never stops gives exactly these, at least 1.
+
+        Returns:
+            B latents (T, D), 1 ≤ T ≤ `frames`.
+
+        Raises:
+            bench.errors.DataError: not one reference a text, or a text with nothing to say.
+        """
+        ...
+
+
+@runtime_checkable
 class ReadsCodes(Protocol):
     """Works on a codec's codes: it is given the codec before `fit` and before `load_state`."""
 
@@ -368,6 +393,7 @@ CAPABILITIES: dict[str, type] = {
     "reconstruct": Reconstructs,
     "reconstruct_from": ReconstructsFrom,
     "generate": Generates,
+    "speak": Speaks,
     "code_log_prob": HasCodeLogProb,
     "history": HasHistory,
     "unfitted": Refits,

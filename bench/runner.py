@@ -250,10 +250,17 @@ class Row:
 
         def make() -> dict[str, Tensor]:
             submission = self._reading()
-            context = FitContext(
-                self.codec.info, self.device, self.seed, checkpoint, self.bar.update, self._scalars, self.codec
-            )
             splits = self.latents.splits
+            context = FitContext(
+                self.codec.info,
+                self.device,
+                self.seed,
+                checkpoint,
+                self.bar.update,
+                self._scalars,
+                self.codec,
+                self._texts(),
+            )
             try:
                 registry.calling(self._who, submission.fit, splits["train"], splits["valid"], context)
             finally:
@@ -269,6 +276,13 @@ class Row:
         learned = [t for name, t in state.items() if t.is_floating_point() and not name.startswith("history.")]
         count = sum(t.numel() for t in learned)
         return submission, {"key": digest(key), "digest": file_digest(path), "parameters": count}
+
+    def _texts(self) -> dict[str, str]:
+        """Transcripts of what a fit is given: never of the test split."""
+        splits: tuple[Split, ...] = ("train", "valid")
+        given = {u.id for split in splits for u in self.latents.splits[split]}
+        every = (u for split in splits for u in self.dataset.utterances(split))
+        return {u.id: u.text for u in every if u.text is not None and u.id in given}
 
     def _scalars(self, step: int, values: Mapping[str, float]) -> None:
         self.bar.scalars(step, values)

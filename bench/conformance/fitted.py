@@ -12,12 +12,20 @@ from bench import checked, registry
 from bench.calibration.lab import fit_context
 from bench.conformance.rule import CALLS, Guard, NotApplicable, fields_of
 from bench.conformance.toy import ToyCodec, utterances
-from bench.contract import CAPABILITIES, FitContext, ReadsCodes, Submission
+from bench.contract import CAPABILITIES, FitContext, ReadsCodes, Split, Submission
 
 DIM, FRAMES = 4, 20
+WORDS = ("one", "two words", "and three words")
 CUT = 9
 """Frames from CUT on are changed."""
+COUNTS: dict[Split, int] = {"train": 24, "valid": 6}
+"""Utterances of a fit."""
 Call = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def said(utterance: str) -> str:
+    """A transcript for a toy utterance, which says nothing."""
+    return WORDS[int(utterance.rpartition("-")[2]) % len(WORDS)]
 
 
 class Subject:
@@ -47,12 +55,13 @@ class Subject:
     def fitted(self, dim: int) -> dict[str, Tensor]:
         """The state after a fit on the toy of that dimension."""
         submission = self._built(dim)
-        train, valid = utterances(dim, "train", 24, FRAMES), utterances(dim, "valid", 6, FRAMES)
+        train, valid = (utterances(dim, split, n, FRAMES) for split, n in COUNTS.items())
         registry.calling(self.who, submission.fit, train, valid, self._context(dim))
         return checked.tensors(self.who, registry.calling(self.who, submission.state))
 
     def _context(self, dim: int) -> FitContext:
-        return replace(fit_context(dim), codec=ToyCodec(dim).info)
+        texts = {u.id: said(u.id) for split, n in COUNTS.items() for u in utterances(dim, split, n, FRAMES)}
+        return replace(fit_context(dim), codec=ToyCodec(dim).info, texts=texts)
 
     def become(self, state: dict[str, Tensor], dim: int, device: str = "cpu") -> Submission:
         """A fresh submission that has become the one of `state`."""

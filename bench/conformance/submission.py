@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench import checked, registry
 from bench.config import SubmissionCard
-from bench.conformance.fitted import CUT, DIM, FRAMES, Call, Subject
+from bench.conformance.fitted import CUT, DIM, FRAMES, WORDS, Call, Subject
 from bench.conformance.rule import (
     Broken,
     NotApplicable,
@@ -192,6 +192,19 @@ def rollout_continues(subject: Subject) -> str:
     return f"finite; beside other prompts within {away:.1g}"
 
 
+def speech_answers_its_text(subject: Subject) -> str:
+    """speak gives each text at most the frames asked for, as it would alone, and the same under one generator."""
+    speak = subject.needed("speak")
+    voices = list(subject.x[: len(WORDS)])
+    both = speak(WORDS, voices, 12, rng(0))
+    for one, other in zip(both, speak(WORDS, voices, 12, rng(0)), strict=True):
+        same("speak under the same generator", one, other)
+    away = near("speak beside other texts", speak(WORDS[:1], voices[:1], 12, rng(0))[0], both[0])
+    if any(len(one) != 1 for one in speak(WORDS, voices, 1, rng(0))):
+        raise Broken("speak: expected one frame where one was asked for")
+    return f"{', '.join(str(len(one)) for one in both)} frames of 12; beside other texts within {away:.1g}"
+
+
 def gpu_agrees(subject: Subject) -> str:
     """The GPU gives what the CPU gives: states, densities and rates, under one generator."""
     if not torch.cuda.is_available():
@@ -229,6 +242,7 @@ RULES: tuple[Callable[[Subject], str], ...] = (
     prior_is_blind,
     density_has_mass_one,
     rollout_continues,
+    speech_answers_its_text,
     gpu_agrees,
     process_is_left_alone,
     inputs_are_left_alone,

@@ -114,6 +114,14 @@ class ToyModel:
         first = own["mean"] + own["wide"] * torch.randn(draws, 1, len(own["mean"]), generator=generator).to(own["mean"])
         return self.rollout(first, frames, 1, generator)[:, 0]
 
+    def speak(
+        self, texts: Sequence[str], references: Sequence[Tensor], frames: int, generator: torch.Generator
+    ) -> list[Tensor]:
+        """As many frames as the text has letters, whatever they say."""
+        seeds = torch.randint(2**62, (len(texts),), generator=generator).tolist()
+        own = [torch.Generator().manual_seed(seed) for seed in seeds]
+        return [self.generate(min(max(len(t), 1), frames), 1, g)[0] for t, g in zip(texts, own, strict=True)]
+
     def code_log_prob(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Nothing known of the toy codec's codes: all equally likely."""
         del generator

@@ -48,6 +48,9 @@ class Perfect:
     def generate(self, frames: int, draws: int, generator: torch.Generator) -> Tensor:
         return torch.zeros(draws, frames, 3)
 
+    def speak(self, texts: Any, references: Any, frames: int, generator: torch.Generator) -> list[Tensor]:
+        return [torch.zeros(min(len(text), frames), 3) for text in texts]
+
     def code_log_prob(self, x: Tensor, generator: torch.Generator) -> Tensor:
         return x.new_zeros(*x.shape[:2], 8)
 
@@ -77,11 +80,12 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "reconstruct": (X, "prior", RNG),
     "reconstruct_from": (X, X, RNG),
     "generate": (6, 4, RNG),
+    "speak": (["ab", "abcdefgh"], [X[0], X[1]], 6, RNG),
     "code_log_prob": (X, RNG),
     "history": (),
     "unfitted": (1,),
 }
-TENSORS = [name for name in CALLS if name not in ("innovation", "history", "unfitted")]
+TENSORS = [name for name in CALLS if name not in ("speak", "innovation", "history", "unfitted")]
 """Capabilities that give one tensor."""
 
 
@@ -123,6 +127,12 @@ def test_a_capability_that_is_missing_stays_missing(name: str) -> None:
     [
         ("represent", torch.zeros(2, 4, 7), "represent must be (2, 5, any), got (2, 4, 7)"),
         ("represent", torch.zeros(2, 5), "represent must be (2, 5, any), got (2, 5)"),
+        ("speak", [torch.zeros(2, 3)], "speak's count must be (2), got (1)"),
+        ("speak", [torch.zeros(2, 3), torch.zeros(7, 3)], "speak[1] must be (6, 3), got (7, 3)"),
+        ("speak", [torch.zeros(0, 3), torch.zeros(2, 3)], "speak[0] must be (1, 3), got (0, 3)"),
+        ("speak", [torch.zeros(2, 4), torch.zeros(2, 3)], "speak[0] must be (2, 3), got (2, 4)"),
+        ("speak", [None, None], "speak[0] must be a tensor (any, 3), got NoneType"),
+        ("speak", torch.zeros(2, 4, 3), "speak must be a list, got Tensor"),
         ("represent", None, "represent must be a tensor (2, 5, any), got NoneType"),
         ("represent", [[1.0]], "represent must be a tensor (2, 5, any), got list"),
         ("log_prob", torch.zeros(2, 5, 1), "log_prob must be (2, 5), got (2, 5, 1)"),
