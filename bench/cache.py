@@ -121,6 +121,11 @@ class Cache:
         """The dictionary of tensors of `key`, made once."""
         return self._entry(self.path(kind, key, ".safetensors"), _read_tensors, _tensor_bytes, make)
 
+    def named(self, kind: str, name: str) -> dict[str, Tensor] | None:
+        """The dictionary of tensors whose key has the digest `name`; None where there is none, or a damaged one."""
+        found = _try_read(self.root / kind / name[:2] / f"{name}.safetensors", _read_tensors)
+        return None if found is MISSING else found
+
     def put_json(self, kind: str, key: Mapping[str, Any], value: Any) -> None:
         """Write an entry, whatever was there."""
         with replacing(self.path(kind, key, ".json"), CHOOSE) as temporary:

@@ -144,6 +144,7 @@ def run(
                 failures.append(f"{row.card.name}: {error}")
                 continue
             written.append(record.write(made, records))
+            row.export(made, records / "samples")
             failures += [f"{row.card.name}: {t}: {e.reason}" for t, e in made.tasks.items() if e.status == "failed"]
     if written:
         for point in entry_points(group="latentbench.reporters"):
@@ -168,6 +169,24 @@ def _matched(codecs: str, built: dict[tuple[str, str], object], failures: list[s
         built["codecs", found.spec] = found.codec
         specs.append(found.spec)
     return specs
+
+
+@app.command()
+def score(
+    path: Annotated[Path, typer.Argument(metavar="RECORD", help="A record whose tasks kept what was generated.")],
+    cache: CacheDir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Score a record's outputs again, without generating: exit code 1 where the scorer has drifted."""
+    from bench import record, rescoring
+    from bench.progress import Bar
+
+    _hush(quiet)
+    with Bar(quiet) as bar:
+        found = rescoring.rescore(record.read(path), cache or default_cache(), bar)
+    typer.echo(rescoring.terminal(found))
+    if any(one.changed for one in found):
+        raise typer.Exit(1)
 
 
 @app.command()

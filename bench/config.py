@@ -128,6 +128,8 @@ class SubmissionCard(Card):
     parameters: dict[str, Any] = {}
     suite_parameters: dict[str, dict[str, Any]] = {}
     """Suite → parameters laid over `parameters`."""
+    knobs: dict[str, tuple[Any, ...]] = {}
+    """Parameters of generation, dotted as in `head.steps`, and the values a sweep takes; nothing is fitted again."""
 
     def resolved(self, suite: str) -> dict[str, Any]:
         """The parameters that a run under `suite` uses."""

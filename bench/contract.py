@@ -472,6 +472,35 @@ class Context(Protocol):
         ...
 
 
+class RowContext(Context, Protocol):
+    """What a task of a row may use beyond that: its own outputs, kept, and the fitted model under other settings.
+
+    Attributes:
+        knobs: parameter, dotted as in `head.steps` → values that the card names for a sweep; of generation alone, so
+            that nothing has to be fitted again.
+    """
+
+    knobs: Mapping[str, Sequence[Any]]
+
+    def outputs(
+        self, mode: str, key: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]]
+    ) -> Mapping[str, Tensor]:
+        """Utterance id → waveform (N,) int16 of `make`, kept for this row under `mode`, `key`, and what fitted it.
+
+        The scorer's code is no part of the key, so that what was generated once can be scored again by another; `key`
+        names whatever decides the waveforms.
+        """
+        ...
+
+    def keep(self, waveforms: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Mode → utterance id → waveform (N,) int16, to lie beside the record for listeners."""
+        ...
+
+    def variant(self, settings: Mapping[str, Any]) -> Any:
+        """The fitted submission with other parameters, dotted as in `head.steps`; nothing is fitted again."""
+        ...
+
+
 class Task(Protocol):
     """One question. Its card, `<module>.toml` beside the module, declares everything but the code."""
 

@@ -25,7 +25,8 @@ from torch import Tensor
 from bench import checked, environment, latents, registry, selftest
 from bench import device as devices
 from bench.cache import CHOOSE, Cache, digest, file_digest, replacing
-from bench.config import TaskCard, overridden
+from bench.checked import Checked
+from bench.config import TaskCard, merged, overridden
 from bench.contract import (
     Codec,
     Dataset,
@@ -39,6 +40,7 @@ from bench.contract import (
 )
 from bench.errors import BenchError, CacheError, CardError, PluginError
 from bench.fingerprint import code_key, source_digest
+from bench.outputs import Outputs, keep, waveform_digest
 from bench.progress import Bar
 from bench.record import (
     CodecEntry,
@@ -55,6 +57,10 @@ from bench.tensorboard import Events
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
+OUTPUTS = "outputs"
+"""The cache's kind of waveforms, and the note of a task that says under which keys they lie."""
+KEPT = "kept"
+"""The same of those few that lie beside the record."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +113,14 @@ class FileCheckpoint:
 
 
 class TaskContext:
-    """`bench.contract.Context` of one task of one row."""
+    """`bench.contract.RowContext` of one task of one row."""
 
     def __init__(self, row: Row, card: TaskCard) -> None:
         self.codec, self.dataset, self.device = row.codec, row.dataset, row.device
         # its own copy: what a task writes into it moves no key and no card
         self.parameters = copy.deepcopy(row.task_parameters(card))
         self.notes: dict[str, Any] = {}
+        self.knobs: Mapping[str, Sequence[Any]] = row.card.knobs
         self._row, self._card = row, card
 
     def latents(self, split: Split) -> Sequence[LatentUtterance]:
@@ -130,6 +137,22 @@ class TaskContext:
 
     def cached_tensors(self, key: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         return self._row.cache.tensors("shared", self._key(key), make)
+
+    def outputs(
+        self, mode: str, key: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]]
+    ) -> Mapping[str, Tensor]:
+        whole = {"for": dict(key), "mode": mode, **self._row.output_key()}
+        self.note(OUTPUTS, self.notes.get(OUTPUTS, {}) | {mode: digest(whole)})
+        return self._row.cache.tensors(OUTPUTS, whole, lambda: dict(make()))
+
+    def keep(self, waveforms: Mapping[str, Mapping[str, Tensor]]) -> None:
+        flat = {f"{mode}/{name}": w for mode, of_mode in waveforms.items() for name, w in of_mode.items()}
+        key = {name: waveform_digest(w.numpy()) for name, w in flat.items()}
+        self._row.cache.tensors(KEPT, key, lambda: flat)
+        self.note(KEPT, digest(key))
+
+    def variant(self, settings: Mapping[str, Any]) -> Checked:
+        return self._row.variant(settings)
 
     @contextmanager
     def track(self, what: str, items: Sequence[Any]) -> Iterator[Iterator[Any]]:
@@ -182,6 +205,14 @@ class Row:
     def run(self) -> Record:
         """The whole way; a failing task is recorded and the others go on."""
         self.bar.row(self.name)
+        self.encode()
+        fitted, weights = self._fit()
+        self.model, self.fitted = fitted, weights
+        entries = {name: self._score(name, card, fitted, weights) for name, card in self.tasks.items()}
+        return self._record(entries, weights)
+
+    def encode(self) -> None:
+        """Make the latents, or find them."""
         argument, minutes = self.codec_spec.partition(":")[2], self.suite.minutes
         key = latents.latents_key(self.dataset, self.codec, argument, minutes, self.device)
         self.latents = self._stage(
@@ -191,9 +222,28 @@ class Row:
                 self.dataset, self.codec, minutes, self.cache, self.device, self.bar.update, argument
             ),
         )
-        fitted, weights = self._fit()
-        entries = {name: self._score(name, card, fitted, weights) for name, card in self.tasks.items()}
-        return self._record(entries, weights)
+
+    def export(self, made: Record, folder: Path) -> None:
+        """Write what the tasks kept for listeners to FOLDER/<record>/, as FLAC with a manifest.
+
+        Raises:
+            CacheError: the folder cannot be written.
+        """
+        for name, entry in made.tasks.items():
+            kept = self.cache.named(KEPT, entry.notes[KEPT]) if KEPT in entry.notes else None
+            if kept is None:
+                continue
+            outputs: Outputs = {}
+            for path, waveform in kept.items():
+                mode, _, utterance = path.partition("/")
+                outputs.setdefault(mode, {})[utterance] = waveform.numpy()
+            texts = {u.id: u.text for u in self.dataset.utterances("test") if any(u.id in o for o in outputs.values())}
+            about = {"row": self.name, "task": name, "command": made.command, "texts": texts}
+            keep(folder / Path(made.filename).stem, outputs, self.codec.info.sample_rate, about)
+
+    def bare(self) -> Submission:
+        """The plug-in, not fitted."""
+        return self._reading()
 
     def task_parameters(self, card: TaskCard) -> dict[str, Any]:
         """The task card's parameters with the suite's laid over them."""
@@ -211,19 +261,46 @@ class Row:
             "seed": self.seed,
         }
 
+    def output_key(self) -> dict[str, Any]:
+        """What decides what the submission makes, beside the task's own settings."""
+        return {
+            "fit": self.fitted["key"],
+            "seeding": source_digest("bench.seeding"),
+            "packages": environment.scoring_packages(),
+            "seed": self.seed,
+        }
+
+    def variant(self, settings: Mapping[str, Any]) -> Checked:
+        """The fitted submission with other parameters, dotted.
+
+        Raises:
+            CardError: a parameter that the plug-in does not have, or a value it refuses.
+        """
+        over: dict[str, Any] = {}
+        for name, value in settings.items():
+            *path, last = name.split(".")
+            inner = over
+            for part in path:
+                inner = inner.setdefault(part, {})
+            inner[last] = value
+        submission = self._reading(merged(self.parameters, over))
+        state = registry.calling(self._who, self.model.state)
+        registry.calling(self._who, submission.load_state, state, self.codec.info, self.device)
+        return Checked(submission, f"{self._who} with {', '.join(f'{k} = {v}' for k, v in settings.items())}")
+
     def _built(self, kind: str, spec: str) -> Any:
         if (kind, spec) not in self.built:
             self.built[kind, spec] = registry.build(kind, spec, self.bar.update, self.cache.root)
         return self.built[kind, spec]
 
-    def _plugin(self) -> Submission:
+    def _plugin(self, values: Mapping[str, Any] | None = None) -> Submission:
         factory = registry.load("submissions", self.card.plugin)
-        submission: Submission = registry.made("submissions", self._who, factory, **self.parameters)
+        submission: Submission = registry.made("submissions", self._who, factory, **(values or self.parameters))
         return submission
 
-    def _reading(self) -> Submission:
-        """The plug-in, given the codec where it works on codes."""
-        submission = self._plugin()
+    def _reading(self, values: Mapping[str, Any] | None = None) -> Submission:
+        """The plug-in, given the codec where it works on codes; `values` are other parameters than the row's."""
+        submission = self._plugin(values)
         if isinstance(submission, ReadsCodes):
             registry.calling(self._who, submission.read_codes, self.codec)
         return submission
@@ -304,10 +381,12 @@ class Row:
             return TaskEntry(status="skipped", reason=reason, **entry)
         key = {**self.scoring_key(card), "card": card.decisive(), "fit": weights["key"]}
         key["parameters"] = entry["parameters"]
+        if self.card.knobs:
+            key["knobs"] = {name: list(values) for name, values in self.card.knobs.items()}
 
         def make() -> dict[str, Any]:
             scorer = registry.made("tasks", f"task {name!r}", registry.load("tasks", name))
-            results = registry.calling(f"task {name!r}", scorer.score, checked.Checked(submission, self._who), context)
+            results = registry.calling(f"task {name!r}", scorer.score, Checked(submission, self._who), context)
             ids = {u.id for u in self.latents.splits[card.split]}
             found = registry.calling(f"task {name!r}", checked.scores, card, results, ids)
             return {**found, "notes": context.notes}
