@@ -53,18 +53,20 @@ def silence(samples: npt.ArrayLike, reference_db: float) -> float:
 def loop(samples: npt.ArrayLike) -> float:
     """Correlation of the spectrogram with itself one period later, at the period where it is largest.
 
-    Each band is taken about its mean over time, so that a steady sound, or noise of any colour, is no loop. The largest
-    of many correlations is above 0 for noise too, by about 3 / √(frames × bands that differ).
+    Periods are at most half of the signal, so that one that comes back is whole: compare signals of one length. Each
+    band is taken about its mean over time, so that a steady sound, or noise of any colour, is no loop. The largest of
+    many correlations is above 0 for noise too, by about 3 / √(frames × bands that differ).
 
     Raises:
-        Unscorable: shorter than twice the longest period, or a spectrogram that does not change.
+        Unscorable: shorter than five of the shortest periods, or a spectrogram that does not change.
     """
     x = np.asarray(samples, dtype=np.float64)
-    if len(x) < 2 * LONGEST_S * RATE:
-        raise Unscorable(f"loop: needs at least {2 * LONGEST_S:g} s, got {len(x) / RATE:.3f} s")
+    if len(x) < 5 * SHORTEST_S * RATE:
+        raise Unscorable(f"loop: needs at least {5 * SHORTEST_S:g} s, got {len(x) / RATE:.3f} s")
     mel = log_mel(x)
     mel = mel - mel.mean(0)
-    periods = range(round(SHORTEST_S * FRAMES_A_SECOND), round(LONGEST_S * FRAMES_A_SECOND) + 1)
+    longest = min(round(LONGEST_S * FRAMES_A_SECOND), len(mel) // 2)
+    periods = range(round(SHORTEST_S * FRAMES_A_SECOND), longest + 1)
     found = [_correlation(mel[:-lag], mel[lag:]) for lag in periods]
     if not np.isfinite(found).all():
         raise Unscorable("loop: the spectrogram does not change")
