@@ -13,8 +13,7 @@ from pydantic import Field
 
 from baselines.autoregressive import WithDensity
 from baselines.heads import Covariance, Mixture
-from baselines.speaking import SpeakingNetwork, Speaking, SpeechConfig
-from bench.contract import CodecInfo
+from baselines.speaking import Speaking, SpeechConfig
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ gives it none. Early stop is by the head's loss on the validation split, whose s
 have.
 
 References:
-    Wang et al. 2023 (text and a recording as a prompt, VALL-E, arXiv 2301.02111); Rouard et al. 2025 (arXiv 2509.06926).
+    Wang et al. 2023 (text and a recording as a prompt, VALL-E, arXiv 2301.02111); Rouard et al. 2025 (CALM, arXiv
+    2509.06926).
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class SpeechConfig(ARConfig):
     """What every family that speaks has beside the rest.
 
     `text_layers` of convolutions read the text; `untold` is the share of training utterances without text and voice;
-    `speech_temperature` is that of `speak`, `temperature` that of all other sampling; `weights` names a packaged checkpoint, of `sha256`, that `fit` takes instead of training.
+    `speech_temperature` is that of `speak`, `temperature` that of all other sampling; `weights` names a packaged
+    checkpoint, of `sha256`, that `fit` takes instead of training.
     """
 
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(kind="transformer", layers=4))
@@ -166,7 +168,8 @@ class Speaking(Autoregressive):
     ) -> list[Tensor]:
         """Ancestral sampling, each text under a seed of its own, until its end is more probable than not."""
         if len(texts) != len(references):
-            raise DataError(f"{self.plugin}: expected a reference for each text, got {len(references)} for {len(texts)}")
+            got = f"{len(references)} for {len(texts)}"
+            raise DataError(f"{self.plugin}: expected a reference for each text, got {got}")
         read = [_read(self.plugin, text) for text in texts]
         seeds = torch.randint(2**62, (len(texts),), generator=generator).tolist()
         draws = [torch.Generator().manual_seed(seed) for seed in seeds]

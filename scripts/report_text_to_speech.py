@@ -2,9 +2,10 @@
 
     python scripts/report_text_to_speech.py --weights FILE --temperatures 0.5 0.7 0.9
 
-No training sentence is among them. Each is spoken in the voice of another recording of its speaker, decoded and heard by
-PocketSphinx, with the corpus's closed grammar and with the general language model. Speakers whose voice training has not
-heard are counted apart. `--recordings` measures the recordings, decoded from their own latents, in the same way.
+No training sentence is among them. Each is spoken in the voice of another recording of its speaker, decoded and
+heard by PocketSphinx, with the corpus's closed grammar and, with `--open`, with the general language model. Speakers
+whose voice training has not heard are counted apart. `--recordings` measures the recordings, decoded from their own
+latents, in the same way.
 """
 
 from __future__ import annotations

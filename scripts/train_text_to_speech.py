@@ -4,9 +4,9 @@
         --exclude bench/datasets/data/synthspeech/manifest.tsv
     python scripts/train_text_to_speech.py --corpus /tmp/ten_hours --work /tmp/speech --set fit.steps=12000
 
-`--set` lays values over the card's parameters. Latents of `minicodec` are kept in `--work`, one folder a corpus, and so is the fit, which a
-second call takes up where it stood; `--export` writes the best weights of a fit that is still going on, and trains
-nothing. `scripts/report_text_to_speech.py` measures what they say.
+`--set` lays values over the card's parameters. Latents of `minicodec` are kept in `--work`, one folder a corpus, and
+so is the fit, which a second call takes up where it stood; `--export` writes the best weights of a fit that is still
+going on, and trains nothing. `scripts/report_text_to_speech.py` measures what they say.
 
 The training split's sentences are in no other split, here and in the shipped corpus, and its voices are the ten that
 are heard in the shipped training split.

@@ -127,7 +127,7 @@ def test_a_capability_that_is_missing_stays_missing(name: str) -> None:
     [
         ("represent", torch.zeros(2, 4, 7), "represent must be (2, 5, any), got (2, 4, 7)"),
         ("represent", torch.zeros(2, 5), "represent must be (2, 5, any), got (2, 5)"),
-        ("speak", [torch.zeros(2, 3)], "speak's count must be (2), got (1)"),
+        ("speak", [torch.zeros(2, 3)], "speak's count must be (2), got (1,)"),
         ("speak", [torch.zeros(2, 3), torch.zeros(7, 3)], "speak[1] must be (6, 3), got (7, 3)"),
         ("speak", [torch.zeros(0, 3), torch.zeros(2, 3)], "speak[0] must be (1, 3), got (0, 3)"),
         ("speak", [torch.zeros(2, 4), torch.zeros(2, 3)], "speak[0] must be (2, 3), got (2, 4)"),

@@ -135,6 +135,13 @@ class Crowded(ToyModel):
         return super().rollout(prompt, frames, draws, generator, mean) + prompt.mean()
 
 
+class SaysTheLongest(ToyModel):
+    """Every text as long as the longest."""
+
+    def speak(self, texts: Any, references: Any, frames: int, generator: Any) -> Any:
+        return super().speak([max(texts, key=len)] * len(texts), references, frames, generator)
+
+
 class Overwrites(ToyModel):
     def log_prob(self, context: Tensor, target: Tensor, generator: torch.Generator) -> Tensor:
         found = super().log_prob(context, target, generator)
@@ -171,6 +178,7 @@ def touching(what: Callable[[], Any]) -> type[ToyModel]:
         (Overstated, {"density_has_mass_one"}),
         (Mean, {"rollout_continues"}),
         (Crowded, {"rollout_continues"}),
+        (SaysTheLongest, {"speech_answers_its_text"}),
         (Overwrites, {"inputs_are_left_alone"}),
         (touching(lambda: torch.manual_seed(0)), {"process_is_left_alone"}),
         (touching(lambda: np.random.seed(0)), {"process_is_left_alone"}),  # noqa: NPY002
