@@ -7,6 +7,9 @@ The network is that of Resemblyzer 0.1.4, `pretrained.pt`, pinned by sha256: a t
 of 40 mels, whose embeddings are averaged. Its package is not imported. The analysis is its own, but for one step:
 long silences are not cut out first (that needs webrtcvad), so that a clip of pauses is blurred by them.
 
+Equal error rates: 3.2 % between the halves of one recording of 63 speakers of LibriSpeech (mean cosine .90, .56 of two
+speakers), and 6.4 % between the 29 recordings of speaker 84 against those 63.
+
 References:
     Wan, Wang, Papir and Moreno 2018, "Generalized end-to-end loss for speaker verification" (arXiv 1710.10467).
 """

@@ -128,6 +128,7 @@ def _files_left_open() -> Iterator[None]:
         yield
 
 
+@cache
 def _file(weights: str) -> Path:
     """The checkpoint of a name or path, which must be there."""
     with imported("word errors of Whisper", "openai-whisper", PACKAGE):
