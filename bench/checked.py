@@ -44,6 +44,10 @@ class Checked:
         if hasattr(submission, "budgets"):
             self.budgets = self._budgets
 
+    def attribute(self, name: str) -> Any:
+        """What the submission holds under a name that is no capability."""
+        return getattr(self._submission, name)
+
     def _budgets(self) -> list[Checked]:
         """What `budgets` gives (`tasks/matched_rate.py`), each checked in turn."""
         found = calling(self._who, cast(Any, self._submission).budgets)

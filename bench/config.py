@@ -130,6 +130,8 @@ class SubmissionCard(Card):
     """Suite → parameters laid over `parameters`."""
     knobs: dict[str, tuple[Any, ...]] = {}
     """Parameters of generation, dotted as in `head.steps`, and the values a sweep takes; nothing is fitted again."""
+    parts: dict[Literal["backbone", "head", "z_rec"], tuple[str, ...]] = {}
+    """Part → modules of the plug-in's `network` whose FLOPs are its, dotted."""
 
     def resolved(self, suite: str) -> dict[str, Any]:
         """The parameters that a run under `suite` uses."""

@@ -496,6 +496,10 @@ class RowContext(Context, Protocol):
         """Mode → utterance id → waveform (N,) int16, to lie beside the record for listeners."""
         ...
 
+    def parts(self, submission: Any) -> Mapping[str, Sequence[torch.nn.Module]]:
+        """Part → modules of the submission, as its card's `parts` name them; empty where it names none."""
+        ...
+
     def variant(self, settings: Mapping[str, Any]) -> Any:
         """The fitted submission with other parameters, dotted as in `head.steps`; nothing is fitted again."""
         ...

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench import checked, environment, latents, registry, selftest
 from bench import device as devices
@@ -150,6 +150,9 @@ class TaskContext:
         key = {name: waveform_digest(w.numpy()) for name, w in flat.items()}
         self._row.cache.tensors(KEPT, key, lambda: flat)
         self.note(KEPT, digest(key))
+
+    def parts(self, submission: Checked) -> Mapping[str, Sequence[nn.Module]]:
+        return self._row.parts(submission)
 
     def variant(self, settings: Mapping[str, Any]) -> Checked:
         return self._row.variant(settings)
@@ -287,6 +290,20 @@ class Row:
         state = registry.calling(self._who, self.model.state)
         registry.calling(self._who, submission.load_state, state, self.codec.info, self.device)
         return Checked(submission, f"{self._who} with {', '.join(f'{k} = {v}' for k, v in settings.items())}")
+
+    def parts(self, submission: Checked) -> dict[str, list[nn.Module]]:
+        """Part → modules of the submission's `network`.
+
+        Raises:
+            CardError: a module that it does not have.
+        """
+        if not self.card.parts:
+            return {}
+        network = submission.attribute("network")
+        try:
+            return {part: [network.get_submodule(name) for name in names] for part, names in self.card.parts.items()}
+        except AttributeError as error:
+            raise CardError(f"{self._who}: parts: {error}") from error
 
     def _built(self, kind: str, spec: str) -> Any:
         if (kind, spec) not in self.built:

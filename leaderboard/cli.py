@@ -38,6 +38,7 @@ def register(app: typer.Typer) -> None:
     app.command(name="check")(check)
     app.command(name="codecs")(codecs)
     app.command(name="findings")(findings)
+    app.command(name="heard")(heard)
 
 
 def leaderboard(
@@ -118,6 +119,35 @@ def findings(
         shown(text)
     else:
         replace_block(write, "families", text)
+
+
+def heard(
+    records: Records = None,
+    suite: Annotated[str, typer.Option(help="Suite of the rows.")] = "generation",
+    write: Annotated[
+        Path | None, typer.Option(help="Write between the heard markers of this file.", show_default=False)
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw the frontier of quality and cost to this SVG file.", show_default=False)
+    ] = None,
+) -> None:
+    """Show what is heard of the models between ceiling and floor, and what it costs."""
+    from bench.cache import replacing
+    from bench.markers import replace_block
+    from leaderboard.heard import draw, report
+    from leaderboard.show import shown
+    from leaderboard.store import committed_folder, read_rows
+
+    rows = read_rows(committed_folder() if records is None else records)
+    text = report(rows, suite)
+    if figure is not None:
+        drawn = draw(rows, suite)
+        with replacing(figure) as temporary:
+            temporary.write_text(drawn, encoding="utf-8")
+    if write is None:
+        shown(text)
+    else:
+        replace_block(write, "heard", text)
 
 
 def check(

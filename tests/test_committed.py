@@ -33,6 +33,8 @@ def test_there_are_rows() -> None:
     names = {path.stem.partition("--")[0] for path in RECORDS}
     assert {"raw_ar_v1", "rvq_ar_v1", "calm_v1", "rssm_v1", "engram_v1"} <= names
     assert {"control_raw_ar_seed", "engram_no_memory_active_v1", "rssm_ae_v1", "rssm_note_v1"} <= names
+    families = ("raw_ar_v1", "rvq_ar_v1", "calm_v1", "rssm_v1", "engram_v1")
+    assert {f"{name}_seed1" for name in families} <= names, "every family has a row under a second seed"
 
 
 def test_its_file_has_its_name(row: Record) -> None:

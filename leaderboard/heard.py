@@ -1,0 +1,226 @@
+"""What is heard of the models and what it costs: one table between ceiling and floor, who is ahead, and the frontier.
+
+The recording, the codec's resynthesis and frames without order are columns of every record of the task `generation`;
+here they are rows, so that a model stands between what it cannot pass and what it must.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from tabulate import tabulate
+
+from bench.errors import BenchError, RecordError
+from bench.record import ColumnValues, Record
+from bench.stats import Interval, interval
+from leaderboard.board import Board, Row, boards
+from leaderboard.compare import difference
+from leaderboard.drawing import FIRST, INK, SECOND, STYLE
+from leaderboard.shown import bounds, factor, number, scaled, unit
+from leaderboard.text import markdown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+GENERATION, COST = "generation", "cost_at_quality"
+
+
+class Shown(NamedTuple):
+    """A column of a table: of which task, and which columns hold the references' values of the same thing."""
+
+    task: str
+    column: str
+    reference: str = ""
+
+
+TABLES: dict[str, tuple[Shown, ...]] = {
+    "Continuations": tuple(
+        Shown(GENERATION, f"continuation_{name}", f"continuation_{{route}}_{name}")
+        for name in ("kad", "dnsmos", "speaker", "f0_shift", "loop", "silence")
+    ),
+    "Every frame drawn given the true past": tuple(
+        Shown(GENERATION, f"resampled_{name}", f"whole_{{route}}_{name}")
+        for name in ("wer_open", "wer_closed", "dnsmos", "speaker", "mel", "mcd", "f0_error", "voicing_error")
+    ),
+    "Spoken texts": tuple(
+        Shown(GENERATION, f"text_{name}", f"whole_{{route}}_{name}")
+        for name in ("wer_open", "wer_closed", "dnsmos", "speaker", "capped")
+    ),
+    "Cost": tuple(
+        Shown(COST, name)
+        for name in ("cost_at_quality", "share_reached", "gflops", "gflops_backbone", "gflops_head", "gflops_z_rec")
+    ),
+}
+ROUTES = {"original": "the recording", "codec": "the codec", "marginal": "frames without order"}
+AHEAD = ("continuation_kad", "continuation_dnsmos", "resampled_wer_open", "text_wer_closed")
+"""Columns of which is said who is ahead."""
+
+
+def report(records: Iterable[Record], suite: str = "generation") -> str:
+    """Markdown: the tables, and who is ahead by how much.
+
+    Raises:
+        RecordError: no record of `suite`.
+    """
+    board = _board(records, suite)
+    rows = list(board.rows)
+    parts = [part for title, columns in TABLES.items() for part in _table(title, rows, columns)]
+    parts += [line for name in AHEAD if (line := _ahead(rows, name))]
+    label = next((found.label for row in rows for c in TABLES["Continuations"] if (found := _interval(row, c))), "")
+    if label:
+        parts.append(f"{label}.")
+    return "\n\n".join(parts)
+
+
+def _board(records: Iterable[Record], suite: str) -> Board:
+    found = [board for board in boards(records) if board.suite == suite]
+    if not found:
+        command = f"`bench run --submission raw_ar_v1 --suite {suite} --records leaderboard/records`"
+        raise RecordError(f"heard: no record of suite {suite!r}; {command} makes one")
+    return found[0]
+
+
+# --- tables ------------------------------------------------------------------------------------------------
+
+
+def _table(title: str, rows: Sequence[Row], columns: Sequence[Shown]) -> list[str]:
+    """The heading and the table; nothing where no row has any of the columns."""
+    cards = {c: found.column for c in columns for row in rows if (found := _values(row, c.task, c.column))}
+    if not cards:
+        return []
+    lines = []
+    for route, name in ROUTES.items():
+        cells = [_reference(rows, c, route) for c in cards]
+        if any(cells):
+            lines.append(
+                [markdown(name), *(_written(cell, card) for cell, card in zip(cells, cards.values(), strict=True))]
+            )
+    ceiling, floor = lines[:-1], lines[-1:]
+    models = [
+        [markdown(row.name), *(_cell(row, c, card) for c, card in cards.items())]
+        for row in rows
+        if any(_values(row, c.task, c.column) for c in cards)
+    ]
+    heads = [markdown(" ".join(filter(None, (card.title.partition(",")[0], unit(card))))) for card in cards.values()]
+    align = ["left", *("right" for _ in cards)]
+    body = [*ceiling, *models, *floor]
+    return [
+        f"### {title}",
+        tabulate(body, headers=["", *heads], tablefmt="pipe", disable_numparse=True, colalign=align),
+    ]
+
+
+def _cell(row: Row, column: Shown, card: Any) -> str:
+    found = _interval(row, column)
+    if found is None:
+        entry = row.record.tasks.get(column.task)
+        reason = entry.skipped_columns.get(column.column, "") if entry else ""
+        return "not reached" if reason.startswith("not reached") else "–"
+    return _written(found, card)
+
+
+def _written(found: Interval | None, card: Any) -> str:
+    if found is None:
+        return "–"
+    shown = scaled(found, factor(card, 1.0))
+    if shown.low == shown.high:
+        return number(shown.value, card.decimals)
+    return f"{number(shown.value, card.decimals)} {markdown(bounds(shown, card.decimals))}"
+
+
+def _reference(rows: Sequence[Row], column: Shown, route: str) -> Interval | None:
+    """The reference's value, from the first row that has it: it is the same for all."""
+    if not column.reference:
+        return None
+    name = column.reference.format(route=route)
+    return next((found for row in rows if (found := _interval(row, Shown(column.task, name)))), None)
+
+
+def _values(row: Row, task: str, column: str) -> ColumnValues | None:
+    entry = row.record.tasks.get(task)
+    found = entry.columns.get(column) if entry and entry.status == "scored" else None
+    return found if found and found.values else None
+
+
+def _interval(row: Row, column: Shown) -> Interval | None:
+    found = _values(row, column.task, column.column)
+    return None if found is None else interval(found.values, row.speakers, found.weights, found.column.aggregate)
+
+
+def _ahead(rows: Sequence[Row], name: str) -> str:
+    """The best row of a column, and by how much it is ahead of the next."""
+    found = {row.name: (row, values) for row in rows if (values := _values(row, GENERATION, name))}
+    if len(found) < 2:
+        return ""
+    card = next(iter(found.values()))[1].column
+    sign = -1.0 if card.better == "lower" else 1.0
+    means = {n: _interval(row, Shown(GENERATION, name)) for n, (row, _) in found.items()}
+    order = sorted(means, key=lambda n: -sign * means[n].value)  # type: ignore[union-attr]
+    (first, a), (second, b) = ((n, found[n]) for n in order[:2])
+    same = a[1].values.keys() == b[1].values.keys()
+    gap = difference(card, b[1], a[1], a[0].speakers) if same else None
+    if gap is None:
+        return f"**{markdown(card.title)}**: {markdown(first)} before {markdown(second)}, not on the same utterances."
+    apart = "told apart" if gap.low > 0 or gap.high < 0 else "not told apart"
+    shown = scaled(gap, factor(card, 1.0))
+    said = f"{number(shown.value, card.decimals)} {markdown(bounds(shown, card.decimals))} {unit(card)}".strip()
+    return f"**{markdown(card.title)}**: {markdown(first)} before {markdown(second)} by {said}: {apart}."
+
+
+# --- frontier ----------------------------------------------------------------------------------------------
+
+
+def draw(records: Iterable[Record], suite: str = "generation") -> str:
+    """SVG: quality over cost, a line a row through its frontier, every setting a point, and the target.
+
+    Raises:
+        BenchError: matplotlib is not installed, or no row has been swept.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise BenchError("--figure: needs matplotlib: pip install 'latentbench[docs]'") from error
+    swept = [row for row in _board(records, suite).rows if COST in row.record.tasks and _notes(row).get("points")]
+    if not swept:
+        raise BenchError("--figure: expected rows whose cost was measured, got none")
+    with mpl.rc_context(cast(Any, STYLE)):
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        _frontiers(axes, swept)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def _notes(row: Row) -> dict[str, Any]:
+    return row.record.tasks[COST].notes
+
+
+def _frontiers(axes: Axes, rows: Sequence[Row]) -> None:
+    target = _notes(rows[0])["target"]
+    better = 1 if target["ceiling"] > target["floor"] else -1
+    for row in rows:
+        points = sorted((p["gflops"], p["quality"]) for p in _notes(row)["points"])
+        best: list[tuple[float, float]] = []
+        for cost, quality in points:
+            if not best or better * quality > better * best[-1][1]:
+                best.append((cost, quality))
+        color = SECOND if row.record.submission.control else FIRST
+        axes.plot(*zip(*points, strict=True), color=color, marker="o", linestyle="", markersize=3, alpha=0.5)
+        axes.plot(*zip(*best, strict=True), color=color, linewidth=0.8)
+        place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "va": "center"}
+        axes.annotate(row.name, best[-1], (5, 0), **place)
+    for name, value, style in (
+        ("target", target["value"], "-"),
+        ("codec", target["ceiling"], ":"),
+        ("floor", target["floor"], ":"),
+    ):
+        axes.axhline(value, color=INK, linewidth=0.6, linestyle=style)
+        axes.annotate(name, (0, value), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
+    axes.set_xscale("log")
+    axes.set_xlabel("GFLOP a second of audio, codec apart")
+    axes.set_ylabel(f"{target['quality']} of continuations" + (", 0 is real" if better < 0 else ""))
+    axes.margins(x=0.25)

@@ -1,0 +1,157 @@
+"""What a listener hears of a model: continuations, resampled innovations, spoken texts, and what they are held against.
+
+Modes: `tasks.generation_modes`. A column `<mode>_<metric>` is the submission's. `<mode>_<route>_<metric>` is
+what it is held against, the same for every row: `original`, the recording; `codec`, its resynthesis, which no model
+beats but by saying something else; `marginal`, training frames without order, which every model should beat. Routes of
+whole utterances begin with `whole`, and are for `resampled` and `text` alike.
+
+Each metric's unit and direction is in the card, its definition in `bench.metrics`:
+
+* `kad`: 1000 × the unbiased squared maximum mean discrepancy (`bench.metrics.paired_mmd`) between embeddings of the
+  continuations and of what was really said; an utterance's value is its contribution, and the mean of these is the
+  estimate. It is 0 in the mean for one law and may be below.
+* `wer_open`, `wer_closed`: Σ errors / Σ words by the general recogniser and by the dataset's closed grammar.
+* `speaker`: cosine of speaker embeddings with another recording of the voice. Short utterances lower it for everybody.
+* `f0_shift`: how far the mean pitch is from that of the voice, semitones.
+* `silence`, `loop`, `level_slope`: signs of collapse; natural speech is not at 0 either, so read them beside `codec`.
+* `capped`: a spoken text that was stopped because it did not end.
+
+What has no value per utterance is noted for every set of whole utterances: the self-overlap of the transcripts that the
+general recogniser heard (VERT). Transcripts of one grammar overlap, so read it beside that of the recordings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, cast
+
+import torch
+from pydantic import Field
+
+from bench.config import TaskCard, parameters, task_card
+from bench.contract import Context, RowContext, Score, Skipped, Submission, missing_capability
+from bench.errors import DataError
+from bench.metrics import diversity, speaker
+from bench.metrics.distortion import Unscorable
+from bench.metrics.diversity import vert
+from bench.outputs import Waveform
+from tasks.generation_hearing import ALIGNED, Hearing
+from tasks.generation_modes import MODES, Mode, Plan, Route, plan
+from tasks.generation_scores import Heard, fingerprint
+
+METRICS: dict[Mode, tuple[str, ...]] = {
+    "continuation": ("dnsmos", "p808", "kad", "speaker", "f0_shift", "silence", "loop", "level_slope"),
+    "resampled": ("wer_open", "wer_closed", "dnsmos", "speaker", "mel", "mcd", "f0_error", "voicing_error"),
+    "text": ("wer_open", "wer_closed", "dnsmos", "speaker", "f0_shift", "silence", "capped"),
+}
+ROUTES: tuple[Route, ...] = ("original", "codec", "marginal")
+SHARED: dict[Mode, str] = {"continuation": "continuation", "resampled": "whole"}
+"""Modes whose routes are measured, and how their columns begin."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """`utterances`: how many are generated in each mode. `prompt_s`, `continue_s`: of a continuation. `text_cap`: how
+    many times as long as its recording a spoken text may be. `open_wer`: how many of them the general recogniser
+    hears. `kept`: how many of each mode lie beside the record."""
+
+    utterances: Annotated[int, Field(ge=2)] = 48
+    prompt_s: Annotated[float, Field(gt=0)] = 3.0
+    continue_s: Annotated[float, Field(gt=0)] = 3.0
+    text_cap: Annotated[float, Field(ge=1)] = 2.0
+    open_wer: Annotated[int, Field(ge=0)] = 32
+    kept: Annotated[int, Field(ge=0)] = 4
+
+
+class Generation:
+    """Task plug-in `generation`."""
+
+    card: ClassVar[TaskCard] = task_card(__file__)
+
+    def score(self, submission: Submission, context: Context) -> Sequence[Score | Skipped]:
+        """Columns of every mode that the submission offers; the others are skipped with the capability's name.
+
+        Raises:
+            DataError: no utterance is long enough.
+            PluginError: a mode of which nothing finite came.
+        """
+        config = parameters(Config, context.parameters, self.card.name)
+        row = cast(RowContext, context)
+        chosen = plan(row, config.utterances, config.prompt_s, config.continue_s, config.text_cap)
+        if len(chosen.ids) < 2:
+            needed = config.prompt_s + config.continue_s
+            raise DataError(f"generation: expected at least 2 test utterances of {needed:g} s, got {len(chosen.ids)}")
+        context.note("metrics", {**fingerprint(), "speaker": speaker.fingerprint(), "vert": diversity.fingerprint()})
+        context.note("utterances", chosen.ids)
+        return _Scoring(config, chosen, row).columns(submission)
+
+
+class _Scoring:
+    """Generates, scores, and turns both into columns."""
+
+    def __init__(self, config: Config, chosen: Plan, context: RowContext) -> None:
+        self.config, self.plan, self.context = config, chosen, context
+        self.hearing = Hearing(chosen, context, config.open_wer)
+
+    def columns(self, submission: Any) -> list[Score | Skipped]:
+        hearing, out = self.hearing, list[Score | Skipped]()
+        for mode, name in SHARED.items():
+            for route in ROUTES:
+                what, itself = f"{name}_{route}", route == "original"
+                heard = hearing.heard(what, mode, hearing.truth(mode, route), METRICS[mode], itself)
+                out += self._scores(what, mode, heard, itself)
+        kept: dict[str, Mapping[str, Waveform]] = {}
+        for mode, need in MODES.items():
+            if missing_capability(submission, [need]):
+                reason = f"needs {need}, which the submission does not offer"
+                out += [Skipped(reason, f"{mode}_{metric}") for metric in METRICS[mode]]
+                continue
+            kept[mode] = hearing.made(mode, submission)
+            heard = hearing.heard(mode, mode, kept[mode], METRICS[mode])
+            if mode == "text":
+                self._count_capped(kept[mode], heard)
+            out += self._scores(mode, mode, heard)
+        kept |= {route: hearing.truth("resampled", route) for route in ("original", "codec")}
+        few = self.plan.ids[: self.config.kept]
+        self.context.keep({mode: {i: torch.from_numpy(made[i]) for i in few} for mode, made in kept.items()})
+        return out
+
+    def _count_capped(self, waveforms: Mapping[str, Waveform], heard: Mapping[str, Heard]) -> None:
+        for name, waveform in waveforms.items():
+            cap = self.plan.capped[name] * self.context.codec.info.hop
+            heard[name]["values"]["capped"] = float(len(waveform) >= cap)
+
+    def _scores(
+        self, prefix: str, mode: Mode, heard: Mapping[str, Heard], itself: bool = False
+    ) -> list[Score | Skipped]:
+        self._note(prefix, heard)
+        ids, out = self.plan.ids, list[Score | Skipped]()
+        for metric in METRICS[mode]:
+            column = f"{prefix}_{metric}"
+            values = {i: heard[i]["values"][metric] for i in ids if metric in heard[i]["values"]}
+            unscored = {i: heard[i]["unscored"][metric] for i in ids if metric in heard[i]["unscored"]}
+            weights = {i: heard[i]["weights"][metric] for i in values if metric in heard[i]["weights"]}
+            if not values and not unscored:
+                out.append(Skipped(self._why_not(metric, itself), column))
+            else:
+                out.append(Score(column, values, weights or None, unscored))
+        return out
+
+    def _note(self, prefix: str, heard: Mapping[str, Heard]) -> None:
+        """How much the transcripts of a set overlap."""
+        with suppress(Unscorable):
+            self.context.note(
+                f"vert_{prefix}", vert([one["transcript"] for one in heard.values() if one["transcript"]])
+            )
+
+    def _why_not(self, metric: str, itself: bool) -> str:
+        """Why no utterance has a metric."""
+        if itself and metric in ALIGNED:
+            return "the recording against itself"
+        if metric == "wer_closed" and self.context.dataset.grammar is None:
+            return "the dataset has no grammar"
+        if metric == "wer_open" and not self.config.open_wer:
+            return "open_wer is 0"
+        return "the dataset has no transcripts" if metric.startswith("wer") else "too few that could be scored"

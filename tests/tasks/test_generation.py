@@ -1,0 +1,252 @@
+"""Generation with a codec that loses nothing: what a truthful model gets, a silent one, a broken one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.contract import CodecInfo, LatentUtterance, Score, Skipped, Source, Utterance
+from bench.datasets.synthspeech import SynthSpeech
+from bench.errors import DataError, PluginError
+from tasks.generation import METRICS, ROUTES, SHARED, Generation
+from tests.lab import LabContext
+
+pytest.importorskip("onnxruntime", reason="needs latentbench[quality]")
+
+CORPUS = SynthSpeech()
+RATE, HOP = 16_000, 1280
+COUNT = 6
+
+
+class Framing:
+    """Frames of the waveform are the latents: nothing is lost."""
+
+    info = CodecInfo("framing", RATE, HOP, HOP)
+
+    def encode(self, audio: Tensor) -> Tensor:
+        return F.pad(audio, (0, -audio.shape[-1] % HOP)).unflatten(-1, (-1, HOP))[:, 0]
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return latents.flatten(1)[:, None]
+
+
+class RowLab(LabContext):
+    """A row's context: outputs are remembered, and so is what was heard."""
+
+    def __init__(self, dataset: Any, splits: Any, parameters: Mapping[str, Any]) -> None:
+        super().__init__(Generation.card, splits, Framing(), parameters)
+        self.dataset = dataset
+        self.memory: dict[str, Any] = {}
+        self.made: list[str] = []
+        self.kept: dict[str, Any] = {}
+        self.knobs: dict[str, Any] = {}
+
+    def outputs(self, mode: str, key: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]]) -> Any:
+        return self._remembered(f"outputs {mode}", key, make)
+
+    def cached_json(self, key: Mapping[str, Any], make: Callable[[], Any]) -> Any:
+        return self._remembered("json", key, make)
+
+    def cached_tensors(self, key: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> Any:
+        return self._remembered("tensors", key, make)
+
+    def keep(self, waveforms: Any) -> None:
+        self.kept = dict(waveforms)
+
+    def _remembered(self, what: str, key: Any, make: Callable[[], Any]) -> Any:
+        name = f"{what} {key}"
+        if name not in self.memory:
+            self.memory[name] = make()
+            self.made.append(what)
+        return self.memory[name]
+
+
+class Few:
+    """A few utterances of each of two voices."""
+
+    name, digest, speakers_known, grammar = "few", "", True, CORPUS.grammar
+
+    def __init__(self) -> None:
+        every = list(CORPUS.utterances("test"))
+        voices = list(dict.fromkeys(u.speaker for u in every))[:2]
+        self.chosen = [u for v in voices for u in [u for u in every if u.speaker == v][: COUNT // 2]]
+
+    def utterances(self, split: str) -> Sequence[Utterance]:
+        return self.chosen
+
+    def audio(self, utterance: Utterance, sample_rate: int) -> np.ndarray:
+        return CORPUS.audio(utterance, sample_rate)
+
+
+class Truth:
+    """Knows what comes next, by the first frames of what it is given."""
+
+    def __init__(self, latents: Sequence[LatentUtterance]) -> None:
+        self.latents = latents
+
+    def rollout(
+        self, prompt: Tensor, frames: int, draws: int, generator: torch.Generator, mean: bool = False
+    ) -> Tensor:
+        past = prompt.shape[1]
+        found = [next(u.x for u in self.latents if torch.equal(u.x[:past], one)) for one in prompt]
+        return torch.stack([x[None, past : past + frames] for x in found])
+
+    def reconstruct(self, x: Tensor, source: Source, generator: torch.Generator) -> Tensor:
+        return x
+
+
+class Mute(Truth):
+    """Says nothing."""
+
+    def rollout(
+        self, prompt: Tensor, frames: int, draws: int, generator: torch.Generator, mean: bool = False
+    ) -> Tensor:
+        return torch.zeros(len(prompt), draws, frames, prompt.shape[2])
+
+    def reconstruct(self, x: Tensor, source: Source, generator: torch.Generator) -> Tensor:
+        return torch.zeros_like(x)
+
+
+class Sick(Truth):
+    """Fails on whatever batch has the first utterance in it."""
+
+    def rollout(
+        self, prompt: Tensor, frames: int, draws: int, generator: torch.Generator, mean: bool = False
+    ) -> Tensor:
+        if any(torch.equal(self.latents[0].x[: prompt.shape[1]], one) for one in prompt):
+            raise PluginError("submission 'sick': rollout gave NaN")
+        return super().rollout(prompt, frames, draws, generator)
+
+
+class Speaker(Truth):
+    """Says the recording of a text it knows, and never ends for one of them."""
+
+    def __init__(self, latents: Sequence[LatentUtterance], texts: Mapping[str, str]) -> None:
+        super().__init__(latents)
+        self.texts = texts
+
+    def speak(
+        self, texts: Sequence[str], references: Sequence[Tensor], frames: int, generator: torch.Generator
+    ) -> list[Tensor]:
+        (text,) = texts
+        index = next(i for i, u in enumerate(self.latents) if self.texts[u.id] == text)
+        x = self.latents[index].x
+        return [x if index else F.pad(x, (0, 0, 0, frames - len(x)))]
+
+
+@pytest.fixture(scope="module")
+def lab() -> RowLab:
+    dataset = Few()
+    latents = [
+        LatentUtterance(
+            u.id, u.speaker, Framing().encode(torch.from_numpy(dataset.audio(u, RATE)).float()[None, None])[0]
+        )
+        for u in dataset.chosen
+    ]
+    settings = {"utterances": COUNT, "prompt_s": 1.2, "continue_s": 1.04, "open_wer": 1}
+    return RowLab(dataset, {"train": latents, "valid": latents, "test": latents}, settings)
+
+
+def columns(submission: Any, lab: RowLab, fresh: bool = True) -> tuple[dict[str, Score], dict[str, str]]:
+    """Scores and reasons by column; `fresh`: of another submission than before."""
+    if fresh:
+        lab.memory = {name: made for name, made in lab.memory.items() if not name.startswith("outputs")}
+    found = Generation().score(submission, lab)
+    scores = {s.column: s for s in found if isinstance(s, Score)}
+    skipped = {str(s.column): s.reason for s in found if isinstance(s, Skipped)}
+    assert len(scores) + len(skipped) == len(found) == len(Generation.card.columns)
+    assert {*scores, *skipped} == {c.name for c in Generation.card.columns}
+    return scores, skipped
+
+
+def same(a: Score, b: Score) -> bool:
+    return (
+        bool(a.values)
+        and a.values.keys() == b.values.keys()
+        and all(a.values[i] == pytest.approx(b.values[i]) for i in a.values)
+    )
+
+
+def test_the_truth_has_the_scores_of_the_recording(lab) -> None:
+    scores, skipped = columns(Truth(lab.latents("test")), lab)
+    assert skipped.keys() == {
+        *(f"text_{m}" for m in METRICS["text"]),
+        "continuation_original_kad",
+        *(f"whole_original_{m}" for m in ("mel", "mcd", "f0_error", "voicing_error")),
+    }
+    for metric in ("dnsmos", "p808", "speaker", "f0_shift", "silence", "loop", "level_slope"):
+        assert same(scores[f"continuation_{metric}"], scores[f"continuation_original_{metric}"])
+        assert same(scores[f"continuation_{metric}"], scores[f"continuation_codec_{metric}"])
+    assert set(scores["continuation_kad"].values.values()) == {0.0}
+    for metric in ("mel", "mcd", "f0_error", "voicing_error"):
+        assert max(scores[f"resampled_{metric}"].values.values()) == pytest.approx(0.0, abs=1e-9)
+    # the corpus's own word errors under its grammar: .06 %
+    assert sum(scores["resampled_wer_closed"].values.values()) == 0.0
+    assert len(scores["resampled_wer_open"].values) == 1
+    assert scores["resampled_wer_closed"].weights is not None
+
+
+def test_frames_without_order_are_worse_in_everything_that_is_ranked(lab) -> None:
+    scores, _ = columns(Truth(lab.latents("test")), lab)
+    means = {name: float(np.mean(list(s.values.values()))) for name, s in scores.items() if s.values}
+    for metric, sign in (("dnsmos", 1), ("p808", 1), ("kad", -1)):
+        assert sign * means[f"continuation_codec_{metric}"] > sign * means[f"continuation_marginal_{metric}"]
+    for metric, sign in (("wer_closed", -1), ("dnsmos", 1), ("mel", -1), ("mcd", -1)):
+        assert sign * means[f"whole_codec_{metric}"] > sign * means[f"whole_marginal_{metric}"]
+
+
+def test_silence_is_unscored_where_nothing_can_be_said_of_it_and_all_words_are_lost(lab) -> None:
+    scores, _ = columns(Mute(lab.latents("test")), lab)
+    for name in ("continuation_dnsmos", "continuation_kad", "continuation_speaker", "resampled_f0_error"):
+        assert not scores[name].values and len(scores[name].unscored) == COUNT, name
+        assert any("silent" in reason for reason in scores[name].unscored.values()), name
+    assert set(scores["continuation_silence"].values.values()) == {1.0}
+    assert set(scores["resampled_wer_closed"].values.values()) == {1.0}
+
+
+def test_of_a_batch_that_failed_the_others_are_scored(lab) -> None:
+    scores, _ = columns(Sick(lab.latents("test")), lab)
+    first = lab.latents("test")[0].id
+    for metric in METRICS["continuation"]:
+        column = scores[f"continuation_{metric}"]
+        assert column.unscored == {first: "the submission gave nothing finite"}
+        assert len(column.values) == COUNT - 1
+
+
+def test_a_spoken_text_that_never_ends_is_capped_and_counted(lab) -> None:
+    texts = {u.id: u.text for u in lab.dataset.chosen}
+    scores, _ = columns(Speaker(lab.latents("test"), texts), lab)
+    assert sorted(scores["text_capped"].values.values()) == [0.0] * (COUNT - 1) + [1.0]
+    assert sum(scores["text_wer_closed"].values.values()) == 0.0
+
+
+def test_what_was_heard_once_is_not_heard_again(lab) -> None:
+    columns(Truth(lab.latents("test")), lab)
+    before = len(lab.made)
+    columns(Truth(lab.latents("test")), lab, fresh=False)
+    assert len(lab.made) == before
+
+
+def test_a_few_of_each_mode_are_kept_for_listeners(lab) -> None:
+    columns(Truth(lab.latents("test")), lab)
+    assert {"continuation", "resampled", "original", "codec"} <= set(lab.kept)
+    assert all(len(of_mode) == lab.parameters["kept"] for of_mode in lab.kept.values())
+
+
+def test_too_short_a_corpus_is_refused(lab) -> None:
+    long = RowLab(lab.dataset, lab._splits, {"prompt_s": 9.0, "continue_s": 9.0})
+    with pytest.raises(DataError, match="expected at least 2 test utterances of 18 s, got 0"):
+        Generation().score(Truth(lab.latents("test")), long)
+
+
+def test_every_route_and_mode_has_its_columns() -> None:
+    names = {c.name for c in Generation.card.columns}
+    expected = {f"{mode}_{m}" for mode, ms in METRICS.items() for m in ms}
+    expected |= {f"{name}_{route}_{m}" for mode, name in SHARED.items() for route in ROUTES for m in METRICS[mode]}
+    assert names == expected
