@@ -132,6 +132,6 @@ def test_a_codec_that_is_no_better_than_its_frames_in_any_order_has_no_target(la
             return 0.1 * noise.expand(len(latents), 1, -1)
 
     context = Knobbed(lab, {})
-    context.codec = Deaf()
+    context.codec, context.memory, context.given = Deaf(), {}, context
     with pytest.raises(DataError, match="is no better than the floor"):
         CostAtQuality().score(Steps(lab.latents("test")), context)
