@@ -132,7 +132,7 @@ def heard(
     ] = None,
 ) -> None:
     """Show what is heard of the models between ceiling and floor, and what it costs."""
-    from bench.cache import replacing
+    from bench.errors import BenchError
     from bench.markers import replace_block
     from leaderboard.heard import draw, report
     from leaderboard.show import shown
@@ -142,8 +142,10 @@ def heard(
     text = report(rows, suite)
     if figure is not None:
         drawn = draw(rows, suite)
-        with replacing(figure) as temporary:
-            temporary.write_text(drawn, encoding="utf-8")
+        try:
+            figure.write_text(drawn, encoding="utf-8")
+        except OSError as error:
+            raise BenchError(f"--figure: {figure} cannot be written: {error.strerror or error}") from error
     if write is None:
         shown(text)
     else:

@@ -68,7 +68,7 @@ class CostAtQuality:
         """Needs `rollout`.
 
         Raises:
-            DataError: no utterance is long enough, or floor and ceiling cannot be told apart.
+            DataError: no utterance is long enough.
         """
         config = parameters(Config, context.parameters, self.card.name)
         row = cast(RowContext, context)
@@ -89,29 +89,35 @@ class _Sweep:
         self.seconds = (chosen.ahead - 1) / context.codec.info.frame_rate
 
     def columns(self, submission: Any) -> list[Score | Skipped]:
-        floor, ceiling = self._anchors()
-        span = self.sign * (ceiling - floor)
-        if not span > 0:
-            raise DataError(f"cost_at_quality: the codec ({ceiling:.3g}) is no better than the floor ({floor:.3g})")
-        target = floor + self.config.share * (ceiling - floor)
+        ids, context = self.plan.ids, self.context
         own, parts, prompt = self._cost(submission)
+        context.note("prompt_gflops", prompt)
+        if self.config.timed:
+            context.note("latency", latency(submission, self.plan, context, self.config.timed))
+        out: list[Score | Skipped] = [Score("gflops", dict.fromkeys(ids, own))]
+        out += [Score(f"gflops_{name}", dict.fromkeys(ids, parts.get(name, 0.0))) for name in PARTS]
+        out.append(Score("gflops_codec", dict.fromkeys(ids, self._codec_cost())))
+        return [*out, *self._at_quality(submission, own)]
+
+    def _at_quality(self, submission: Any, own: float) -> list[Score | Skipped]:
+        """The columns about the target."""
+
+        def without(reason: str) -> list[Score | Skipped]:
+            return [Skipped(reason, name) for name in ("cost_at_quality", "share_reached")]
+
+        floor, ceiling = self._anchors()
+        if not self.sign * (ceiling - floor) > 0:
+            return without(f"no target: the codec ({ceiling:.3g}) is no better than the floor ({floor:.3g})")
+        target = floor + self.config.share * (ceiling - floor)
         points, unscored = self._points(submission, own)
         context = self.context
         context.note("target", {"quality": self.config.quality, "floor": floor, "ceiling": ceiling, "value": target})
         context.note("points", [{"settings": p.label, "gflops": p.cost, "quality": self.sign * p.mean} for p in points])
-        context.note("prompt_gflops", prompt)
-        if self.config.timed:
-            context.note("latency", latency(submission, self.plan, context, self.config.timed))
-        ids = self.plan.ids
-        out: list[Score | Skipped] = [Score("gflops", dict.fromkeys(ids, own))]
-        out += [Score(f"gflops_{name}", dict.fromkeys(ids, parts.get(name, 0.0))) for name in PARTS]
-        out.append(Score("gflops_codec", dict.fromkeys(ids, self._codec_cost())))
         if not points:
-            reason = f"no utterance has a {self.config.quality} at every setting"
-            return [*out, Skipped(reason, "cost_at_quality"), Skipped(reason, "share_reached")]
+            return without(f"no utterance has a {self.config.quality} at every setting")
         best = max(points, key=lambda p: p.mean)
         reached = {name: (self.sign * q - floor) / (ceiling - floor) for name, q in best.quality.items()}
-        out.append(Score("share_reached", reached, None, unscored))
+        out: list[Score | Skipped] = [Score("share_reached", reached, None, unscored)]
         found = least_cost(points, self.sign * target)
         if found is None:
             far = (self.sign * best.mean - floor) / (ceiling - floor)

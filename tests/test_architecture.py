@@ -23,6 +23,7 @@ RANKS = (
         "bench.device",
         "bench.fingerprint",
         "bench.markers",
+        "bench.outputs",
         "bench.overlap",
         "bench.progress",
         "bench.protocol",
@@ -47,7 +48,7 @@ RANKS = (
         "bench.selftest_report",
     ),
     ("bench.runner", "bench.validation"),
-    ("bench.diagnose",),
+    ("bench.diagnose", "bench.rescoring"),
     ("bench.validation_report",),
     ("bench.cli", "bench.cli_latents"),
     ("bench.validation_cli",),
@@ -78,7 +79,8 @@ FOR_MODELS = (
     "bench.workers",
 )
 ALLOWED = {
-    "tasks": ("tasks", *FOR_MODELS),
+    # a task may keep waveforms, and names the code that made them in their key
+    "tasks": ("tasks", *FOR_MODELS, "bench.fingerprint", "bench.outputs"),
     "baselines": ("baselines", *FOR_MODELS),
     "leaderboard": (
         "leaderboard",

@@ -113,10 +113,12 @@ def network() -> Network:
         held = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
     except (KeyError, pickle.UnpicklingError) as error:
         raise DataError(f"speaker similarity: {path} is no checkpoint of resemblyzer") from error
-    made = Network().eval().requires_grad_(False)
+    with torch.device("meta"):
+        # random weights would move the global generator
+        made = Network()
     # beside the network it holds the scale of its training loss
-    made.load_state_dict({name: tensor for name, tensor in held.items() if name in made.state_dict()})
-    return made
+    made.load_state_dict({name: tensor for name, tensor in held.items() if name in made.state_dict()}, assign=True)
+    return made.eval().requires_grad_(False)
 
 
 def _starts(samples: int) -> list[int]:
