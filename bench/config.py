@@ -59,6 +59,8 @@ class TaskCard(Card):
     split: Literal["train", "valid", "test"] = "test"
     needs: tuple[str, ...] = ()
     horizons_ms: tuple[int, ...] = ()
+    sweeps: bool = False
+    """Whether a submission's knobs decide the scores: another sweep then scores it again."""
     columns: tuple[ColumnCard, ...]
     parameters: dict[str, Any] = {}
     """Everything that a suite may set, with its default."""
@@ -80,7 +82,7 @@ class TaskCard(Card):
 
     def decisive(self) -> dict[str, Any]:
         """What may move a number: all but titles, texts, how a column is shown, and margins."""
-        card = self.model_dump(mode="json", exclude={"title", "question", "paper", "columns"})
+        card = self.model_dump(mode="json", exclude={"title", "question", "paper", "columns", "sweeps"})
         shown = {"title", "shown", "ranked", "headline", "margin", "decimals", "bound", "help"}
         return card | {"columns": [c.model_dump(mode="json", exclude=shown) for c in self.columns]}
 

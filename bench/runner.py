@@ -398,7 +398,7 @@ class Row:
             return TaskEntry(status="skipped", reason=reason, **entry)
         key = {**self.scoring_key(card), "card": card.decisive(), "fit": weights["key"]}
         key["parameters"] = entry["parameters"]
-        if self.card.knobs:
+        if card.sweeps and self.card.knobs:
             key["knobs"] = {name: list(values) for name, values in self.card.knobs.items()}
 
         def make() -> dict[str, Any]:

@@ -102,6 +102,15 @@ def asked(**more: Any) -> Callable[[Lab], dict[str, Any]]:
 
 
 SUITE, CARD, TASK = "suites/tiny.toml", "cards/linear_v1.toml", "density.toml"
+
+
+def sweeping(lab: Lab) -> dict[str, Any]:
+    """The first task asks for the row's knobs, and the row has some."""
+    lab.change(TASK, "version = 1", "version = 1\nsweeps = true")
+    lab.change(CARD, "[parameters.fit]", "[knobs]\nnoise = [0.1, 0.2]\n[parameters.fit]")
+    return {}
+
+
 CHANGES: dict[str, tuple[Callable[[Lab], dict[str, Any]], list[str]]] = {
     "nothing": (asked(), []),
     # what is asked
@@ -134,6 +143,8 @@ CHANGES: dict[str, tuple[Callable[[Lab], dict[str, Any]], list[str]]] = {
         edited(CARD, "warmup = 2", "warmup = 2\n[suite_parameters.mini]\nnoise = 0.2"),
         [],
     ),
+    "a row's knobs": (edited(CARD, "[parameters.fit]", "[knobs]\nnoise = [0.1, 0.2]\n[parameters.fit]"), []),
+    "a row's knobs, which a task sweeps": (sweeping, ["density"]),
     "a row's description": (edited(CARD, "A linear autoregression.", "Linear."), []),
     "a task's version": (edited(TASK, "version = 1", "version = 2"), ["density"]),
     "a task's parameter": (edited(TASK, "scale = 1.0", "scale = 1.5"), ["density"]),
