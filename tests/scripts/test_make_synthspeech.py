@@ -7,7 +7,9 @@ import subprocess
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+import soundfile as sf
 
 from tests import modules
 
@@ -92,7 +94,7 @@ def test_the_licence_note_has_every_voice_and_count(script: ModuleType) -> None:
         ]
 
 
-def test_an_utterance_made_again_is_the_same_bytes(script: ModuleType, tmp_path: Path) -> None:
+def test_an_utterance_made_again_is_the_same_to_the_sample(script: ModuleType, tmp_path: Path) -> None:
     for program in ("flite", "opusenc"):
         if not shutil.which(program):
             pytest.skip(f"no {program} on the PATH")
@@ -106,4 +108,7 @@ def test_an_utterance_made_again_is_the_same_bytes(script: ModuleType, tmp_path:
     for row in (ROWS[0], next(r for r in ROWS if r[2] == "slt-deep")):
         out = tmp_path / f"{row[0]}.ogg"
         script.encode(script.speak(row[3], voices[row[2]], tmp_path / "speech.wav"), row[0], out)
-        assert hashlib.sha256(out.read_bytes()).hexdigest() == row[5], row[0]
+        if hashlib.sha256(out.read_bytes()).hexdigest() != row[5]:
+            # the Ogg file names the encoder's library, whose patch release may be another
+            (shipped,) = (CORPUS / "audio").rglob(f"{row[0]}.*")
+            assert np.array_equal(*(sf.read(path)[0] for path in (shipped, out))), row[0]
