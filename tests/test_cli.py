@@ -280,7 +280,10 @@ def refused(done: Done, expected: str) -> None:
     ("more", "expected"),
     [
         ({"submission": "nonesuch"}, "no submission 'nonesuch'; there are: .*linear_v1, mimi_ar_v1, .*rssm_v1"),
-        ({"suite": "nonesuch"}, "no suite 'nonesuch'; there are: codecs, .*full, mini, music, quick, stability, tiny"),
+        (
+            {"suite": "nonesuch"},
+            "no suite 'nonesuch'; there are: codecs, .*full, .*mini, music, quick, stability, tiny",
+        ),
         ({"codec": "nonesuch"}, "no codec 'nonesuch'; there are: .*levels, .*minicodec"),
         ({"dataset": "nonesuch"}, "no dataset 'nonesuch'; there are: .*folder, .*synthspeech, tiny"),
         ({"task": "nonesuch"}, "no task 'nonesuch'; there are: .*delta_nll, density, .*moves"),
