@@ -1,6 +1,6 @@
 """What a cache is worth in decoding, what a batch is worth, whether a frame's time grows, and how far the roofline is.
 
-    python benchmarks/generate.py --write docs/generation_speed.md
+    python -m benchmarks.generate --write docs/generation_speed.md
 
 One model with random weights, a causal transformer with a mixture head, which is what `raw_ar` builds. Everything that
 is compared runs in turns in one process, and a repetition's ratio is that of neighbours in time, so that what else runs
@@ -84,7 +84,7 @@ def ours(backbone: Backbone) -> Callable[[Tensor], Tensor]:
 
 def peers(frames: int) -> tuple[nn.Module, Callable[[], Callable[[Tensor], Tensor]]]:
     """pocket-tts's transformer, and what starts one of its loops."""
-    from pocket_tts.modules.stateful_module import increment_steps, init_states
+    from pocket_tts.modules.stateful_module import StatefulModule, increment_steps, init_states
     from pocket_tts.modules.transformer import StreamingTransformer
 
     width, heads, layers = BACKBONE["width"], BACKBONE["heads"], BACKBONE["layers"]
@@ -92,6 +92,9 @@ def peers(frames: int) -> tuple[nn.Module, Callable[[], Callable[[Tensor], Tenso
     # pocket-tts names the parts of its state after its modules
     network = nn.Sequential(StreamingTransformer(width, heads, layers, dim_feedforward=4 * width)).eval()
     network.requires_grad_(False)
+    for name, module in network.named_modules():
+        if isinstance(module, StatefulModule):
+            module._module_absolute_name = name
 
     def start() -> Callable[[Tensor], Tensor]:
         state = init_states(network, 1, frames + 1)
