@@ -15,6 +15,7 @@ References:
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar
@@ -80,9 +81,9 @@ class Speaking(Autoregressive):
     unfitted: ClassVar[Any] = None
     """A task that fits a model again has no transcripts for it."""
 
+    @abstractmethod
     def head(self, features: int, dim: int) -> Head:
         """The head over `features` channels."""
-        raise NotImplementedError
 
     def validate(self) -> None:
         super().validate()

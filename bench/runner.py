@@ -141,7 +141,8 @@ class TaskContext:
     def outputs(
         self, mode: str, key: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]]
     ) -> Mapping[str, Tensor]:
-        whole = {"for": dict(key), "mode": mode, **self._row.output_key()}
+        # the task's name is in its generators
+        whole = {"for": dict(key), "mode": mode, "task": self._card.name, **self._row.output_key()}
         self.note(OUTPUTS, self.notes.get(OUTPUTS, {}) | {mode: digest(whole)})
         return self._row.cache.tensors(OUTPUTS, whole, lambda: dict(make()))
 
@@ -299,8 +300,8 @@ class Row:
         """
         if not self.card.parts:
             return {}
-        network = submission.attribute("network")
         try:
+            network = submission.attribute("network")
             return {part: [network.get_submodule(name) for name in names] for part, names in self.card.parts.items()}
         except AttributeError as error:
             raise CardError(f"{self._who}: parts: {error}") from error

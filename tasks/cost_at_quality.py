@@ -13,7 +13,8 @@ again under every combination, at most `most` of them, and nothing is fitted aga
 * `cost_at_quality`: GFLOP a second of audio at the crossing of the frontier and the target (`tasks.frontier`). A
   target that no point reaches is "not reached", a legal answer and no score.
 * `share_reached`: how far the best point comes, 0 at the floor and 1 at the ceiling. The best of several noisy points
-  is a little lucky.
+  is a little lucky, and intervals hold floor and ceiling fixed: their own sampling error, the same for every row, is in
+  neither column.
 
 Latency is measured and noted, not scored: it belongs to the machine.
 """
@@ -118,6 +119,8 @@ class _Sweep:
         best = max(points, key=lambda p: p.mean)
         reached = {name: (self.sign * q - floor) / (ceiling - floor) for name, q in best.quality.items()}
         out: list[Score | Skipped] = [Score("share_reached", reached, None, unscored)]
+        if not own > 0:
+            return [*out, Skipped("its decode has no FLOPs that count", "cost_at_quality")]
         found = least_cost(points, self.sign * target)
         if found is None:
             far = (self.sign * best.mean - floor) / (ceiling - floor)

@@ -23,7 +23,6 @@ general recogniser heard (VERT). Transcripts of one grammar overlap, so read it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, cast
 
@@ -34,8 +33,8 @@ from bench.config import TaskCard, parameters, task_card
 from bench.contract import Context, RowContext, Score, Skipped, Submission, missing_capability
 from bench.errors import DataError
 from bench.metrics import diversity, speaker
-from bench.metrics.distortion import Unscorable
 from bench.metrics.diversity import vert
+from bench.metrics.intelligibility import normalise
 from bench.outputs import Waveform
 from tasks.generation_hearing import ALIGNED, Hearing
 from tasks.generation_modes import MODES, Mode, Plan, Route, plan
@@ -86,6 +85,13 @@ class Generation:
         context.note("metrics", {**fingerprint(), "speaker": speaker.fingerprint(), "vert": diversity.fingerprint()})
         context.note("utterances", chosen.ids)
         return _Scoring(config, chosen, row).columns(submission)
+
+
+def overlap(transcripts: Sequence[str]) -> dict[str, Any]:
+    """VERT of the transcripts that are long enough for it: `texts` of them, `left_out`, and `vert` of two or more."""
+    long = [text for text in transcripts if len(normalise(text).split()) >= diversity.ORDER]
+    said: dict[str, Any] = {"texts": len(long), "left_out": len(transcripts) - len(long)}
+    return said | ({"vert": vert(long)} if len(long) > 1 else {})
 
 
 class _Scoring:
@@ -140,11 +146,9 @@ class _Scoring:
         return out
 
     def _note(self, prefix: str, heard: Mapping[str, Heard]) -> None:
-        """How much the transcripts of a set overlap."""
-        with suppress(Unscorable):
-            self.context.note(
-                f"vert_{prefix}", vert([one["transcript"] for one in heard.values() if one["transcript"]])
-            )
+        """How much the transcripts of a set overlap, where the general recogniser heard any."""
+        if any(one["transcript"] for one in heard.values()):
+            self.context.note(f"vert_{prefix}", overlap([one["transcript"] for one in heard.values()]))
 
     def _why_not(self, metric: str, itself: bool) -> str:
         """Why no utterance has a metric."""

@@ -19,6 +19,7 @@ from bench.contract import RowContext
 from bench.fingerprint import source_digest
 from bench.metrics import speaker
 from bench.metrics.distortion import Unscorable
+from bench.metrics.kad import SCALE
 from bench.metrics.paired_mmd import bandwidth, contributions
 from bench.outputs import Waveform, quantised, waveform_digest
 from bench.workers import ordered, pool
@@ -27,8 +28,6 @@ from tasks.generation_scores import Heard, Job, at_metric_rate, fingerprint, mea
 
 ALIGNED = ("kad", "mel", "mcd", "f0_error", "voicing_error")
 """Metrics that hold a waveform against its recording: the recording itself has none."""
-KAD_SCALE = 1000.0
-"""Of the kernel distance, as in its paper."""
 
 
 class _Missing(Exception):
@@ -161,7 +160,7 @@ class Hearing:
         if len(pairs) < 2:
             return
         y = [self._reference[name] for name in pairs]
-        values = KAD_SCALE * contributions([heard[name]["embedding"] for name in pairs], y, bandwidth(y))
+        values = SCALE * contributions([heard[name]["embedding"] for name in pairs], y, bandwidth(y))
         for name, value in zip(pairs, values, strict=True):
             heard[name]["values"]["kad"] = float(value)
 

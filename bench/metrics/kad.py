@@ -4,8 +4,9 @@ Conventions: embeddings (n, D) and (m, D), the reference last. k(a, b) = exp(−
 distance between two reference embeddings; lower is better. Without bias at any number of samples, so that it may be
 negative: about 0 for equal laws, with a spread that falls with n.
 
-Times 1000, the paper's scale. The authors' toolkit, kadtk, multiplies by 100: its values are a tenth of these. Values
-compare only on one embedding and one reference set, from which the bandwidth comes.
+Times 1000, said to be the paper's scale, which we have from others alone; the authors' toolkit, kadtk, multiplies by
+100, so that its values are a tenth of these. Values compare only on one embedding and one reference set, from which the
+bandwidth comes.
 
 References:
     Chung et al. 2025, "KAD: No More FAD!" (arXiv 2502.15602). Gretton et al. 2012 (MMD, JMLR 13).

@@ -5,7 +5,6 @@ Conventions: audio is (N,), real, in [-1, 1], at 16 kHz. What cannot be scored r
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bench.cache import file_digest
 from bench.errors import BenchError, DataError
 from bench.metrics.distortion import RATE, Array, Unscorable
 
@@ -51,18 +51,9 @@ def model_file(metric: str, package: str, inside: str, sha256: str, alone: str =
     path = Path(next(iter(spec.submodule_search_locations))) / inside
     if not path.is_file():
         raise DataError(f"{metric}: expected {inside} in the package {package}, which has none")
-    if (got := digest(path)) != sha256:
+    if (got := file_digest(path)) != sha256:
         raise DataError(f"{metric}: {path} has sha256 {got[:16]}…, expected {sha256[:16]}…")
     return path
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file, in hexadecimal digits."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
 
 
 def checked(metric: str, audio: npt.ArrayLike, least_s: float) -> Array:

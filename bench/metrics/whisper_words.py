@@ -31,9 +31,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from bench.cache import file_digest
 from bench.errors import DataError
 from bench.metrics.intelligibility import NORMALISER, WordErrors, word_errors
-from bench.metrics.needed import digest, imported
+from bench.metrics.needed import imported
 
 PACKAGE = "openai-whisper==20250625"
 OPTIONS: dict[str, Any] = {
@@ -101,7 +102,7 @@ class Whisper:
         return {
             "openai-whisper": version("openai-whisper"),
             "jiwer": version("jiwer"),
-            "whisper_weights": digest(_file(self.weights)),
+            "whisper_weights": file_digest(_file(self.weights)),
             "whisper_options": "1: " + ", ".join(f"{name}={value}" for name, value in OPTIONS.items()),
             "normaliser": own if self.normaliser == "whisper" else NORMALISER,
         }
@@ -144,7 +145,7 @@ def _file(weights: str) -> Path:
     path = folder / Path(address).name
     if not path.is_file():
         raise DataError(f"whisper: no weights of {weights} in {folder}; download {address} and pass whisper:PATH")
-    if (got := digest(path)) != (expected := Path(address).parent.name):
+    if (got := file_digest(path)) != (expected := Path(address).parent.name):
         raise DataError(f"whisper: {path} has sha256 {got[:16]}…, expected {expected[:16]}…; download {address}")
     return path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench import outputs, rescoring, runner
 from bench.errors import CardError, RecordError
@@ -107,6 +108,14 @@ def test_what_is_kept_lies_beside_the_record(row: Row, made: Record, tmp_path: P
     # a record of a cached row says the same
     cached = Row(row.request, Bar(quiet=True))
     assert cached.run().tasks["moves"].notes == made.tasks["moves"].notes
+
+
+def test_what_one_task_generated_is_not_anothers(row: Row, made: Record) -> None:
+    """Their generators differ, so that a shared output would depend on which task came first."""
+    mine, other = (runner.TaskContext(row, row.tasks[name]) for name in ("moves", "density"))
+    for value, context in enumerate((mine, other)):
+        kept = context.outputs("hummed", {}, lambda value=value: {"a": torch.full((3,), value, dtype=torch.int16)})
+        assert kept["a"].tolist() == [value] * 3
 
 
 def test_a_variant_is_the_fitted_model_with_other_parameters(row: Row, made: Record) -> None:

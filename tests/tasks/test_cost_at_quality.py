@@ -14,7 +14,7 @@ from tasks.cost_at_quality import PARTS, CostAtQuality, settings_of
 from tests.tasks.test_generation import HOP, Framing, RowLab, Truth, lab
 
 __all__ = ["lab"]
-pytest.importorskip("onnxruntime", reason="needs latentbench[quality]")
+pytest.importorskip("onnxruntime", reason="onnxruntime is an extra: pip install 'latentbench[quality]'")
 
 WIDTH = 64
 SETTINGS: dict[str, Any] = {"utterances": 6, "prompt_s": 1.2, "continue_s": 1.04, "timed": 1}
@@ -24,16 +24,16 @@ FRAME_RATE = 12.5
 class Steps(Truth):
     """The truth with noise that falls with the steps of its head, each a matrix product, after one of its backbone."""
 
-    def __init__(self, latents: Any, steps: int = 1, broken: bool = False) -> None:
+    def __init__(self, latents: Any, steps: int = 1, broken: bool = False, free: bool = False) -> None:
         super().__init__(latents)
-        self.steps, self.broken = steps, broken
+        self.steps, self.broken, self.free = steps, broken, free
         self.backbone, self.head = nn.Linear(WIDTH, WIDTH, bias=False), nn.Linear(WIDTH, WIDTH, bias=False)
 
     def rollout(
         self, prompt: Tensor, frames: int, draws: int, generator: torch.Generator, mean: bool = False
     ) -> Tensor:
         x = super().rollout(prompt, frames, draws, generator)
-        for _ in range(frames):
+        for _ in range(0 if self.free else frames):
             z = self.backbone(torch.zeros(len(prompt), WIDTH))
             for _ in range(self.steps):
                 z = self.head(z)
@@ -109,6 +109,13 @@ def test_a_target_out_of_reach_is_said_to_be(lab) -> None:
     scores, skipped = scored(Knobbed(lab, {"steps": (1,)}), Steps(lab.latents("test"), 1))
     assert "cost_at_quality" not in scores and mean(scores["share_reached"]) < 0.9
     assert skipped["cost_at_quality"].startswith("not reached: ")
+
+
+def test_what_costs_nothing_that_counts_has_a_quality_and_no_cost_at_it(lab) -> None:
+    """As the floors, which draw frames and multiply nothing."""
+    scores, skipped = scored(Knobbed(lab, {}), Steps(lab.latents("test"), 4, free=True))
+    assert mean(scores["gflops"]) == 0.0 and mean(scores["share_reached"]) > 0.9
+    assert skipped == {"cost_at_quality": "its decode has no FLOPs that count"}
 
 
 def test_silence_has_a_cost_and_no_quality(lab) -> None:

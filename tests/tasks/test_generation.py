@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from bench.contract import CodecInfo, LatentUtterance, Score, Skipped, Source, Utterance
 from bench.datasets.synthspeech import SynthSpeech
 from bench.errors import DataError, PluginError
-from tasks.generation import METRICS, ROUTES, SHARED, Generation
+from tasks.generation import METRICS, ROUTES, SHARED, Generation, overlap
 from tests.lab import LabContext
 
-pytest.importorskip("onnxruntime", reason="needs latentbench[quality]")
+pytest.importorskip("onnxruntime", reason="onnxruntime is an extra: pip install 'latentbench[quality]'")
 
 CORPUS = SynthSpeech()
 RATE, HOP = 16_000, 1280
@@ -208,6 +208,17 @@ def test_silence_is_unscored_where_nothing_can_be_said_of_it_and_all_words_are_l
         assert any("silent" in reason for reason in scores[name].unscored.values()), name
     assert set(scores["continuation_silence"].values.values()) == {1.0}
     assert set(scores["resampled_wer_closed"].values.values()) == {1.0}
+
+
+def test_transcripts_too_short_for_an_overlap_are_left_out_and_counted(lab) -> None:
+    columns(Truth(lab.latents("test")), lab)
+    # the general recogniser hears one of them here, and one text has nothing to overlap with
+    assert lab.notes["vert_resampled"] == {"texts": 1, "left_out": COUNT - 1}
+    assert overlap(["a b a b", "a b a b", "mm", ""]) == {
+        "texts": 2,
+        "left_out": 2,
+        "vert": pytest.approx(0.9036, abs=1e-4),
+    }
 
 
 def test_of_a_batch_that_failed_the_others_are_scored(lab) -> None:

@@ -44,7 +44,7 @@ def test_the_order_of_texts_changes_nothing() -> None:
 
 
 def test_self_bleu_is_that_of_nltk() -> None:
-    bleu = pytest.importorskip("nltk.translate.bleu_score", reason="nltk is not installed")
+    bleu = pytest.importorskip("nltk.translate.bleu_score", reason="nltk is an extra: pip install 'latentbench[dev]'")
     rng = np.random.default_rng(1)
     texts = [list(rng.choice(list("abcdef"), rng.integers(8, 20))) for _ in range(6)]
     expected = []

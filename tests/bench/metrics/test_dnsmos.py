@@ -51,7 +51,7 @@ def test_the_values_of_speechmos_itself() -> None:
 
 
 def test_mels_are_those_of_librosa() -> None:
-    librosa = pytest.importorskip("librosa", reason="librosa is not installed")
+    librosa = pytest.importorskip("librosa", reason="librosa is an extra: pip install 'latentbench[dev]'")
     x = np.random.default_rng(0).standard_normal(RATE) * np.linspace(0, 1, RATE) ** 4
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.cache import file_digest
 from bench.errors import BenchError, DataError
 from bench.metrics.distortion import RATE, Unscorable
-from bench.metrics.needed import checked, digest, imported, model_file
+from bench.metrics.needed import checked, imported, model_file
 
 
 def test_a_missing_package_says_how_to_install_it() -> None:
@@ -34,7 +35,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_model_is_the_pinned_one_and_its_package_is_not_imported(package: Path) -> None:
     sha256 = hashlib.sha256(b"weights").hexdigest()
     assert model_file("a metric", package.name, "model.pt", sha256) == package / "model.pt"
-    assert digest(package / "model.pt") == sha256
+    assert file_digest(package / "model.pt") == sha256
     with pytest.raises(DataError, match=f"has sha256 {sha256[:16]}…, expected 0000"):
         model_file("a metric", package.name, "model.pt", "0" * 64)
     with pytest.raises(DataError, match=r"expected other\.pt in the package"):

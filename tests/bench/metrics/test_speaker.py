@@ -59,7 +59,7 @@ def test_a_clip_is_its_own_speaker_at_any_level(one_thread: None) -> None:
 
 @needs_weights
 def test_the_embedding_is_that_of_the_package(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("librosa", reason="librosa is not installed: the analysis that the package uses")
+    pytest.importorskip("librosa", reason="librosa is an extra: pip install 'latentbench[dev]'")
     # imported by the package, needed only to cut silences
     monkeypatch.setitem(sys.modules, "webrtcvad", ModuleType("webrtcvad"))
     with warnings.catch_warnings():
