@@ -131,7 +131,7 @@ def _generate(result: object, given: Given) -> Expected:
 
 
 def _speak(result: Any, given: Given) -> Expected:
-    count: Expected = [("'s count", torch.empty(len(result)), (len(given["texts"]),))]
+    count: Expected = [("'s count", torch.zeros(len(result)), (len(given["texts"]),))]
     dim = given["references"][0].shape[1] if given["references"] else None
     return count + [(f"[{i}]", one, (_at_most(given["frames"], one), dim)) for i, one in enumerate(result)]
 

@@ -343,3 +343,9 @@ B = Score("b", {})
 def test_what_is_no_answer(results: Any, expected: str) -> None:
     with pytest.raises(PluginError, match=f"^task 't': {expected}"):
         checked.scores(CARD, results, IDS)
+
+
+def test_what_is_spoken_is_judged_by_itself_and_not_by_memory_that_nobody_wrote(monkeypatch) -> None:
+    monkeypatch.setattr(torch, "empty", lambda *shape: torch.full(shape, float("nan")))
+    spoken = checked._speak([torch.zeros(3, 4)], {"texts": ["a"], "references": [torch.zeros(2, 4)], "frames": 5})
+    assert all(value.isfinite().all() for _, value, _ in spoken)
