@@ -100,6 +100,8 @@ class SuiteCard(Card):
     """At most this much audio of a split, taken round-robin over speakers; a split not named is whole."""
     parameters: dict[str, dict[str, Any]] = {}
     """Task → parameters laid over the task card's."""
+    beside: str = Field("", exclude=True)
+    """The suite with whose tables this one's are shown; it decides no number, and so is in no digest."""
 
     @model_validator(mode="after")
     def _of_its_tasks(self) -> SuiteCard:

@@ -69,7 +69,7 @@ def leaderboard(
         raise BenchError("leaderboard: --brief is for text, and without --wide")
     base = read_rows(committed_folder() if records is None else records)
     found = boards(base, [] if fresh is None else read_rows(fresh))
-    text = tables_of(only([b for b in found if not b.of_codecs], suite, dataset, codec), form, wide, brief)
+    text = tables_of(only([b for b in found if not b.of_codecs], suite, dataset, codec, not brief), form, wide, brief)
     if write is None:
         shown(text)
     else:
@@ -124,6 +124,7 @@ def findings(
 def heard(
     records: Records = None,
     suite: Annotated[str, typer.Option(help="Suite of the rows.")] = "generation",
+    brief: Annotated[bool, typer.Option("--brief", help="One table: quality, words and cost.")] = False,
     write: Annotated[
         Path | None, typer.Option(help="Write between the heard markers of this file.", show_default=False)
     ] = None,
@@ -139,7 +140,7 @@ def heard(
     from leaderboard.store import committed_folder, read_rows
 
     rows = read_rows(committed_folder() if records is None else records)
-    text = report(rows, suite)
+    text = report(rows, suite, brief)
     if figure is not None:
         drawn = draw(rows, suite)
         try:

@@ -53,25 +53,46 @@ TABLES: dict[str, tuple[Shown, ...]] = {
         for name in ("cost_at_quality", "share_reached", "gflops", "gflops_backbone", "gflops_head", "gflops_z_rec")
     ),
 }
+BRIEF = (
+    Shown(GENERATION, "continuation_kad", "continuation_{route}_kad"),
+    Shown(GENERATION, "resampled_wer_open", "whole_{route}_wer_open"),
+    Shown(GENERATION, "text_wer_closed", "whole_{route}_wer_closed"),
+    Shown(COST, "share_reached"),
+    Shown(COST, "cost_at_quality"),
+    Shown(COST, "gflops"),
+)
 ROUTES = {"original": "the recording", "codec": "the codec", "marginal": "frames without order"}
 AHEAD = ("continuation_kad", "continuation_dnsmos", "resampled_wer_open", "text_wer_closed")
 """Columns of which is said who is ahead."""
 
 
-def report(records: Iterable[Record], suite: str = "generation") -> str:
+def report(records: Iterable[Record], suite: str = "generation", brief: bool = False) -> str:
     """Markdown: the tables, and who is ahead by how much.
+
+    Args:
+        brief: one table of a column each for quality, words and cost.
 
     Raises:
         RecordError: no record of `suite`.
     """
     board = _board(records, suite)
-    rows = list(board.rows)
-    parts = [part for title, columns in TABLES.items() for part in _table(title, rows, columns)]
-    parts += [line for name in AHEAD if (line := _ahead(rows, name))]
+    rows = sorted(board.rows, key=lambda row: (bool(board.control(row)), _order(row), row.name))
+    models = [row for row in rows if not board.control(row)]
+    if brief:
+        parts = _table("", rows, BRIEF)
+    else:
+        parts = [part for title, columns in TABLES.items() for part in _table(title, rows, columns)]
+        parts += [line for name in AHEAD if (line := _ahead(models, name))]
     label = next((found.label for row in rows for c in TABLES["Continuations"] if (found := _interval(row, c))), "")
     if label:
         parts.append(f"{label}.")
     return "\n\n".join(parts)
+
+
+def _order(row: Row) -> float:
+    """Nearest to real speech first."""
+    found = _interval(row, BRIEF[0])
+    return float("inf") if found is None else found.value
 
 
 def _board(records: Iterable[Record], suite: str) -> Board:
@@ -106,10 +127,8 @@ def _table(title: str, rows: Sequence[Row], columns: Sequence[Shown]) -> list[st
     heads = [markdown(" ".join(filter(None, (card.title.partition(",")[0], unit(card))))) for card in cards.values()]
     align = ["left", *("right" for _ in cards)]
     body = [*ceiling, *models, *floor]
-    return [
-        f"### {title}",
-        tabulate(body, headers=["", *heads], tablefmt="pipe", disable_numparse=True, colalign=align),
-    ]
+    table = tabulate(body, headers=["", *heads], tablefmt="pipe", disable_numparse=True, colalign=align)
+    return [f"### {title}", table] if title else [table]
 
 
 def _cell(row: Row, column: Shown, card: Any) -> str:

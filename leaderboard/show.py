@@ -28,8 +28,10 @@ ASCII = {
 }
 
 
-def only(found: list[Board], suite: str | None, dataset: str | None, codec: str | None) -> list[Board]:
-    """The boards of that suite, dataset and codec; None takes all.
+def only(
+    found: list[Board], suite: str | None, dataset: str | None, codec: str | None, beside: bool = True
+) -> list[Board]:
+    """The boards of that suite, dataset and codec; None takes all. `beside`: and of suites that stand beside it.
 
     Raises:
         UnknownName: there is none of that name.
@@ -40,8 +42,16 @@ def only(found: list[Board], suite: str | None, dataset: str | None, codec: str 
         names = {getattr(board, what) for board in found}
         if wanted is not None and wanted not in names:
             raise UnknownName(f"{what} among these records", wanted, sorted(names))
-        found = [board for board in found if wanted in (None, getattr(board, what))]
+        also = _beside(wanted) if beside and what == "suite" and wanted is not None else set[str]()
+        found = [board for board in found if wanted is None or getattr(board, what) in {wanted, *also}]
     return found
+
+
+def _beside(suite: str) -> set[str]:
+    """Suites whose cards say that their tables are shown with those of `suite`."""
+    from bench import registry
+
+    return {name for name in registry.suite_files() if registry.suite_card(name).beside == suite}
 
 
 def tables_of(found: list[Board], form: TableFormat, wide: bool, brief: bool = False) -> str:

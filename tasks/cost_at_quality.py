@@ -51,7 +51,7 @@ class Config:
     """`quality` and `share` set the target; `most` bounds the sweep; `timed`: repetitions of each latency, 0 for none.
     The others are those of the task `generation`."""
 
-    utterances: Annotated[int, Field(ge=2)] = 48
+    utterances: Annotated[int, Field(ge=2)] = 160
     prompt_s: Annotated[float, Field(gt=0)] = 3.0
     continue_s: Annotated[float, Field(gt=0)] = 3.0
     quality: Literal["kad", "dnsmos"] = "kad"

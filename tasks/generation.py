@@ -10,10 +10,14 @@ Each metric's unit and direction is in the card, its definition in `bench.metric
 * `kad`: 1000 × the unbiased squared maximum mean discrepancy (`bench.metrics.paired_mmd`) between embeddings of the
   continuations and of what was really said; an utterance's value is its contribution, and the mean of these is the
   estimate. It is 0 in the mean for one law and may be below.
-* `wer_open`, `wer_closed`: Σ errors / Σ words by the general recogniser and by the dataset's closed grammar.
+* `wer_open`, `wer_closed`: Σ errors / Σ words by the general recogniser and by the dataset's closed grammar;
+  `wer_whisper`, where weights of Whisper are named; `cer_open`: Σ errors / Σ characters of the general recogniser.
 * `speaker`: cosine of speaker embeddings with another recording of the voice. Short utterances lower it for everybody.
 * `f0_shift`: how far the mean pitch is from that of the voice, semitones.
-* `silence`, `loop`, `level_slope`: signs of collapse; natural speech is not at 0 either, so read them beside `codec`.
+* `silence`, `loop`, `level_slope`, `pace`, `pace_slope`: signs of collapse (`bench.metrics.audio_collapse`,
+  `bench.metrics.pace`); natural speech is not at 0 either, so read them beside `codec`.
+* `spread`: 10 log10 of the variance over time of the latents of what is heard over that of the recording's, both
+  encoded without what came before; far below 0 is a model that has settled, far above one that has come apart.
 * `capped`: a spoken text that was stopped because it did not end.
 
 What has no value per utterance is noted for every set of whole utterances: the self-overlap of the transcripts that the
@@ -35,16 +39,19 @@ from bench.errors import DataError
 from bench.metrics import diversity, speaker
 from bench.metrics.diversity import vert
 from bench.metrics.intelligibility import normalise
+from bench.metrics.whisper_words import Whisper
 from bench.outputs import Waveform
 from tasks.generation_hearing import ALIGNED, Hearing
 from tasks.generation_modes import MODES, Mode, Plan, Route, plan
 from tasks.generation_scores import Heard, fingerprint
 
 METRICS: dict[Mode, tuple[str, ...]] = {
-    "continuation": ("dnsmos", "p808", "kad", "speaker", "f0_shift", "silence", "loop", "level_slope"),
-    "resampled": ("wer_open", "wer_closed", "dnsmos", "speaker", "mel", "mcd", "f0_error", "voicing_error"),
-    "text": ("wer_open", "wer_closed", "dnsmos", "speaker", "f0_shift", "silence", "capped"),
-}
+    "continuation": ("kad", "dnsmos", "p808", "speaker", "f0_shift", "silence", "loop", "level_slope", "pace",
+                     "pace_slope", "spread"),
+    "resampled": ("wer_open", "wer_closed", "cer_open", "wer_whisper", "dnsmos", "speaker", "mel", "mcd", "f0_error",
+                  "voicing_error"),
+    "text": ("wer_open", "wer_closed", "cer_open", "wer_whisper", "dnsmos", "speaker", "f0_shift", "silence", "capped"),
+}  # fmt: skip
 ROUTES: tuple[Route, ...] = ("original", "codec", "marginal")
 SHARED: dict[Mode, str] = {"continuation": "continuation", "resampled": "whole"}
 """Modes whose routes are measured, and how their columns begin."""
@@ -52,15 +59,18 @@ SHARED: dict[Mode, str] = {"continuation": "continuation", "resampled": "whole"}
 
 @dataclass(frozen=True)
 class Config:
-    """`utterances`: how many are generated in each mode. `prompt_s`, `continue_s`: of a continuation. `text_cap`: how
-    many times as long as its recording a spoken text may be. `open_wer`: how many of them the general recogniser
-    hears. `kept`: how many of each mode lie beside the record."""
+    """`utterances`: how many are continued. `listened`: of these so many are resampled, spoken, and given to the slow
+    metrics of continuations. `prompt_s`, `continue_s`: of a continuation. `text_cap`: how many times as long as its
+    recording a spoken text may be. `open_wer`: how many the general recogniser hears. `whisper`: weights of Whisper, a
+    name or a path, which then hears as many; "": it does not. `kept`: how many of each mode lie beside the record."""
 
-    utterances: Annotated[int, Field(ge=2)] = 48
+    utterances: Annotated[int, Field(ge=2)] = 160
+    listened: Annotated[int, Field(ge=2)] = 48
     prompt_s: Annotated[float, Field(gt=0)] = 3.0
     continue_s: Annotated[float, Field(gt=0)] = 3.0
     text_cap: Annotated[float, Field(ge=1)] = 2.0
     open_wer: Annotated[int, Field(ge=0)] = 32
+    whisper: str = ""
     kept: Annotated[int, Field(ge=0)] = 4
 
 
@@ -82,7 +92,10 @@ class Generation:
         if len(chosen.ids) < 2:
             needed = config.prompt_s + config.continue_s
             raise DataError(f"generation: expected at least 2 test utterances of {needed:g} s, got {len(chosen.ids)}")
-        context.note("metrics", {**fingerprint(), "speaker": speaker.fingerprint(), "vert": diversity.fingerprint()})
+        metrics = {**fingerprint(), "speaker": speaker.fingerprint(), "vert": diversity.fingerprint()}
+        context.note(
+            "metrics", metrics | ({"whisper": Whisper(config.whisper).fingerprint()} if config.whisper else {})
+        )
         context.note("utterances", chosen.ids)
         return _Scoring(config, chosen, row).columns(submission)
 
@@ -98,12 +111,19 @@ class _Scoring:
     """Generates, scores, and turns both into columns."""
 
     def __init__(self, config: Config, chosen: Plan, context: RowContext) -> None:
-        self.config, self.plan, self.context = config, chosen, context
-        self.hearing = Hearing(chosen, context, config.open_wer)
+        self.config, self.context = config, context
+        self.whole = chosen.first(config.listened)
+        whole = Hearing(self.whole, context, None, config.open_wer, config.whisper)
+        self.hearings: dict[Mode, Hearing] = {
+            "continuation": Hearing(chosen, context, config.listened),
+            "resampled": whole,
+            "text": whole,
+        }
 
     def columns(self, submission: Any) -> list[Score | Skipped]:
-        hearing, out = self.hearing, list[Score | Skipped]()
+        out = list[Score | Skipped]()
         for mode, name in SHARED.items():
+            hearing = self.hearings[mode]
             for route in ROUTES:
                 what, itself = f"{name}_{route}", route == "original"
                 heard = hearing.heard(what, mode, hearing.truth(mode, route), METRICS[mode], itself)
@@ -114,26 +134,27 @@ class _Scoring:
                 reason = f"needs {need}, which the submission does not offer"
                 out += [Skipped(reason, f"{mode}_{metric}") for metric in METRICS[mode]]
                 continue
+            hearing = self.hearings[mode]
             kept[mode] = hearing.made(mode, submission)
             heard = hearing.heard(mode, mode, kept[mode], METRICS[mode])
             if mode == "text":
                 self._count_capped(kept[mode], heard)
             out += self._scores(mode, mode, heard)
-        kept |= {route: hearing.truth("resampled", route) for route in ("original", "codec")}
-        few = self.plan.ids[: self.config.kept]
+        kept |= {route: self.hearings["resampled"].truth("resampled", route) for route in ("original", "codec")}
+        few = self.whole.ids[: self.config.kept]
         self.context.keep({mode: {i: torch.from_numpy(made[i]) for i in few} for mode, made in kept.items()})
         return out
 
     def _count_capped(self, waveforms: Mapping[str, Waveform], heard: Mapping[str, Heard]) -> None:
         for name, waveform in waveforms.items():
-            cap = self.plan.capped[name] * self.context.codec.info.hop
+            cap = self.whole.capped[name] * self.context.codec.info.hop
             heard[name]["values"]["capped"] = float(len(waveform) >= cap)
 
     def _scores(
         self, prefix: str, mode: Mode, heard: Mapping[str, Heard], itself: bool = False
     ) -> list[Score | Skipped]:
         self._note(prefix, heard)
-        ids, out = self.plan.ids, list[Score | Skipped]()
+        ids, out = list(heard), list[Score | Skipped]()
         for metric in METRICS[mode]:
             column = f"{prefix}_{metric}"
             values = {i: heard[i]["values"][metric] for i in ids if metric in heard[i]["values"]}
@@ -156,6 +177,8 @@ class _Scoring:
             return "the recording against itself"
         if metric == "wer_closed" and self.context.dataset.grammar is None:
             return "the dataset has no grammar"
-        if metric == "wer_open" and not self.config.open_wer:
+        if metric == "wer_whisper" and not self.config.whisper:
+            return "no weights of Whisper are named"
+        if metric in ("wer_open", "cer_open", "wer_whisper") and not self.config.open_wer:
             return "open_wer is 0"
-        return "the dataset has no transcripts" if metric.startswith("wer") else "too few that could be scored"
+        return "the dataset has no transcripts" if metric.startswith(("wer", "cer")) else "too few that could be scored"

@@ -1,12 +1,13 @@
 """Waveforms of a plan, made or real, and what is measured on them: each from the cache where its samples were heard.
 
-A metric of one waveform comes from a worker process; a speaker's similarity and the kernel distance, which need torch
-or the whole set, are finished here.
+A metric of one waveform comes from a worker process; what needs torch or the whole set is finished here: a speaker's
+similarity, the spread of latents, Whisper's words, the kernel distance.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, cast
@@ -21,13 +22,16 @@ from bench.metrics import speaker
 from bench.metrics.distortion import Unscorable
 from bench.metrics.kad import SCALE
 from bench.metrics.paired_mmd import bandwidth, contributions
-from bench.outputs import Waveform, quantised, waveform_digest
+from bench.metrics.whisper_words import Whisper
+from bench.outputs import Waveform, as_float, quantised, waveform_digest
 from bench.workers import ordered, pool
 from tasks.generation_modes import Mode, Plan, Route, generated, truth
-from tasks.generation_scores import Heard, Job, at_metric_rate, fingerprint, measure
+from tasks.generation_scores import Heard, Job, at_metric_rate, count_errors, fingerprint, measure
 
-ALIGNED = ("kad", "mel", "mcd", "f0_error", "voicing_error")
+ALIGNED = ("kad", "mel", "mcd", "f0_error", "voicing_error", "spread")
 """Metrics that hold a waveform against its recording: the recording itself has none."""
+SLOW = ("dnsmos", "p808", "speaker", "f0_shift", "spread")
+"""Metrics of continuations that only the first `listened` of them are asked for."""
 
 
 class _Missing(Exception):
@@ -38,11 +42,17 @@ class Hearing:
     """Of one row.
 
     Args:
-        open_wer: how many utterances, the first of the plan, the general recogniser hears.
+        listened: how many utterances, the first of the plan, `SLOW` metrics are for; None: all.
+        open_wer: how many of them the general recogniser hears.
+        whisper: weights of Whisper, which then hears as many; "": it does not.
     """
 
-    def __init__(self, plan: Plan, context: RowContext, open_wer: int = 0) -> None:
+    def __init__(
+        self, plan: Plan, context: RowContext, listened: int | None = None, open_wer: int = 0, whisper: str = ""
+    ) -> None:
         self.plan, self.context, self.open_wer = plan, context, open_wer
+        self.listened = set(plan.ids[:listened])
+        self.whisper = Whisper(whisper) if whisper else None
         self.rate, self.grammar = context.codec.info.sample_rate, context.dataset.grammar
         self.code, self.metrics = source_digest("tasks.generation_modes"), fingerprint()
         self.texts = {u.id: u.text for u in plan.spoken}
@@ -112,8 +122,14 @@ class Hearing:
                 for done, (name, result) in enumerate(zip(waiting, results, strict=True)):
                     found[name] = copy.deepcopy(self.context.cached_json(keys[name], lambda result=result: result))
                     self.context.progress(f"hear {what}", done + 1, len(waiting))
-        for name in self.plan.ids if "speaker" in metrics else []:
-            self._same_voice(name, waveforms[name], found[name])
+        for name in self.plan.ids:
+            wanted = jobs[name].wanted
+            if "speaker" in wanted:
+                self._same_voice(name, waveforms[name], found[name])
+            if "spread" in wanted:
+                self._compare_spread(mode, name, waveforms[name], found[name])
+            if "wer_whisper" in wanted and self.whisper and name in self.plan.ids[: self.open_wer]:
+                self._whispered(self.whisper, name, waveforms[name], found[name])
         if "kad" in metrics:
             if itself:
                 self._reference = {name: one["embedding"] for name, one in found.items() if one["embedding"]}
@@ -123,7 +139,8 @@ class Hearing:
 
     def _job(self, mode: Mode, name: str, waveform: Waveform, metrics: Sequence[str], itself: bool) -> Job:
         # the recording's embedding is what others are held against
-        wanted = tuple(m for m in metrics if not (itself and m in ALIGNED and m != "kad"))
+        left_out = {m for m in ALIGNED if itself and m != "kad"} | {m for m in SLOW if name not in self.listened}
+        wanted = tuple(m for m in metrics if m not in left_out)
         aligned = None if mode == "text" or itself else self.truth(mode, "original")[name]
         past = None if mode == "resampled" else self.voices[name]
         text = self.texts[name] if mode != "continuation" else None
@@ -153,6 +170,34 @@ class Hearing:
         if "unscorable" in found:
             raise Unscorable(found["unscorable"])
         return cast(list[float], found["embedding"])
+
+    def _compare_spread(self, mode: Mode, name: str, waveform: Waveform, heard: Heard) -> None:
+        """How much more its latents move than those of the recording, both encoded from what is heard."""
+        if not len(waveform):
+            return
+        own, true = self._spread(waveform), self._spread(self.truth(mode, "original")[name])
+        if own > 0 and true > 0:
+            heard["values"]["spread"] = 10.0 * math.log10(own / true)
+        else:
+            heard["unscored"]["spread"] = "spread: latents that do not change"
+
+    def _spread(self, waveform: Waveform) -> float:
+        """Trace of the latents' covariance over time."""
+
+        @torch.no_grad()
+        def make() -> float:
+            audio = torch.from_numpy(as_float(waveform)).float()[None, None].to(self.context.device)
+            return float(self.context.codec.encode(audio)[0].double().var(0, correction=0).sum())
+
+        return float(self.context.cached_json({"spread": waveform_digest(waveform)}, make))
+
+    def _whispered(self, whisper: Whisper, name: str, waveform: Waveform, heard: Heard) -> None:
+        text = self.texts[name]
+        if text is None or not len(waveform):
+            return
+        key = {"whisper": waveform_digest(waveform), "rate": self.rate, "metric": whisper.fingerprint()}
+        said = self.context.cached_json(key, lambda: whisper.transcribe(at_metric_rate(waveform, self.rate)))
+        count_errors(heard, "wer_whisper", text, said)
 
     def _kernel(self, heard: Mapping[str, Heard]) -> None:
         """Fill in what each continuation contributes to the kernel distance."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -55,6 +55,16 @@ class Plan:
     @property
     def ids(self) -> list[str]:
         return [u.id for u in self.latents]
+
+    def first(self, count: int) -> Plan:
+        """Of the first `count` utterances alone."""
+        return replace(
+            self,
+            latents=self.latents[:count],
+            spoken=self.spoken[:count],
+            others=self.others[:count],
+            references=self.references[:count],
+        )
 
 
 def plan(context: RowContext, count: int, prompt_s: float, continue_s: float, text_cap: float) -> Plan:

@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 import numpy as np
 import soxr
 
-from bench.metrics import audio_collapse, cepstral, distortion, dnsmos, embedding, intelligibility, prosody
+from bench.metrics import audio_collapse, cepstral, distortion, dnsmos, embedding, intelligibility, pace, prosody
 from bench.metrics.distortion import RATE, Unscorable
 from bench.outputs import Waveform, as_float, waveform_digest
 
@@ -126,7 +126,8 @@ def measure(job: Job) -> Heard:
         attempt("silence", partial(audio_collapse.silence, audio, level))
         attempt("level_slope", partial(audio_collapse.level_slope, audio, level))
         attempt("f0_shift", partial(_shift, past, audio))
-    attempt("loop", partial(audio_collapse.loop, audio))
+    for name, collapse in (("loop", audio_collapse.loop), ("pace", pace.pace), ("pace_slope", pace.pace_slope)):
+        attempt(name, partial(collapse, audio))
     _words(job, audio, found)
     if "kad" in job.wanted:
         with attempting("kad"):
@@ -147,12 +148,25 @@ def _words(job: Job, audio: np.ndarray, found: Heard) -> None:
             found["transcript"] = transcript
         if job.text is None:
             continue
-        try:
-            errors = intelligibility.word_errors(job.text, transcript)
-        except Unscorable as reason:
-            found["unscored"][name] = str(reason)
-            continue
-        found["values"][name], found["weights"][name] = errors.rate, float(errors.words)
+        count_errors(found, name, job.text, transcript)
+
+
+def count_errors(found: Heard, name: str, text: str, transcript: str) -> None:
+    """Fill in the word error rate `name`, and beside `wer_open` the character error rate `cer_open`."""
+    try:
+        errors = intelligibility.word_errors(text, transcript)
+    except Unscorable as reason:
+        found["unscored"][name] = str(reason)
+        if name == "wer_open":
+            found["unscored"]["cer_open"] = str(reason)
+        return
+    found["values"][name], found["weights"][name] = errors.rate, float(errors.words)
+    if name == "wer_open":
+        import jiwer
+
+        said = intelligibility.normalise(text)
+        found["values"]["cer_open"] = float(jiwer.cer(said, intelligibility.normalise(transcript)))
+        found["weights"]["cer_open"] = float(len(said))
 
 
 def _shift(voice: np.ndarray, audio: np.ndarray) -> float:

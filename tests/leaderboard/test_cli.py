@@ -150,6 +150,17 @@ def test_leaderboard_filters_and_knows_its_names(made: Any, run: Run, committed:
     assert "'full'; there are: mini, quick" in said
 
 
+def test_a_suite_is_shown_with_those_that_stand_beside_it(made: Any, run: Run, committed: Path) -> None:
+    for suite in ("mini", "generation", "quick"):
+        made.write(made.make("a", suite=suite), committed)
+    shown = json.loads(run("leaderboard", "--suite", "mini", "--format", "json")[1])
+    assert {board["suite"] for board in shown} == {"mini", "generation"}
+    assert [b["suite"] for b in json.loads(run("leaderboard", "--suite", "generation", "--format", "json")[1])] == [
+        "generation"
+    ]
+    assert "generation ·" not in run("leaderboard", "--suite", "mini", "--brief")[1]
+
+
 def test_leaderboard_writes_between_the_markers(tmp_path: Path, run: Run, committed: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text(f"before\n{START}\n{END}\nafter\n")

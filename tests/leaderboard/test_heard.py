@@ -44,6 +44,16 @@ def test_models_stand_between_the_codec_and_frames_without_order(row: Any) -> No
     assert "a before b by" in text and "told apart" in text and "not told apart" not in text
 
 
+def test_a_brief_report_is_one_table_between_ceiling_and_floor_with_controls_last(made: Any, row: Any) -> None:
+    control = row("c", 20.0)
+    control = control.model_copy(update={"submission": control.submission.model_copy(update={"control": "floor"})})
+    text = report([row("b", 50.0), row("a", 30.0), control], brief=True)
+    first = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")]
+    assert first[2:] == ["the codec", "a", "b", "c", "frames without order"]
+    assert "###" not in text and "before" not in text
+    assert "a before b" in report([row("b", 50.0), row("a", 30.0), control]), "a control is not ahead of models"
+
+
 def test_rows_that_are_alike_are_not_told_apart(row: Any) -> None:
     assert "not told apart" in report([row("a", 30.0, seed=0), row("b", 30.1, seed=7)])
 

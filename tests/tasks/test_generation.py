@@ -15,7 +15,10 @@ from bench.contract import CodecInfo, LatentUtterance, Score, Skipped, Source, U
 from bench.datasets.synthspeech import SynthSpeech
 from bench.errors import DataError, PluginError
 from tasks.generation import METRICS, ROUTES, SHARED, Generation, overlap
+from tasks.generation_hearing import SLOW, Hearing
+from tasks.generation_modes import plan
 from tests.lab import LabContext
+from tests.tiny_whisper import tiny_whisper
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is an extra: pip install 'latentbench[quality]'")
 
@@ -177,18 +180,22 @@ def test_the_truth_has_the_scores_of_the_recording(lab) -> None:
     scores, skipped = columns(Truth(lab.latents("test")), lab)
     assert skipped.keys() == {
         *(f"text_{m}" for m in METRICS["text"]),
-        "continuation_original_kad",
+        *(f"continuation_original_{m}" for m in ("kad", "spread")),
         *(f"whole_original_{m}" for m in ("mel", "mcd", "f0_error", "voicing_error")),
+        *(f"{name}_wer_whisper" for name in ("resampled", *(f"whole_{route}" for route in ROUTES))),
     }
-    for metric in ("dnsmos", "p808", "speaker", "f0_shift", "silence", "loop", "level_slope"):
+    for metric in ("dnsmos", "p808", "speaker", "f0_shift", "silence", "loop", "level_slope", "pace", "pace_slope"):
         assert same(scores[f"continuation_{metric}"], scores[f"continuation_original_{metric}"])
         assert same(scores[f"continuation_{metric}"], scores[f"continuation_codec_{metric}"])
-    assert set(scores["continuation_kad"].values.values()) == {0.0}
+    assert (
+        set(scores["continuation_kad"].values.values()) == set(scores["continuation_spread"].values.values()) == {0.0}
+    )
     for metric in ("mel", "mcd", "f0_error", "voicing_error"):
         assert max(scores[f"resampled_{metric}"].values.values()) == pytest.approx(0.0, abs=1e-9)
     # the corpus's own word errors under its grammar: .06 %
     assert sum(scores["resampled_wer_closed"].values.values()) == 0.0
-    assert len(scores["resampled_wer_open"].values) == 1
+    assert len(scores["resampled_wer_open"].values) == len(scores["resampled_cer_open"].values) == 1
+    assert same(scores["resampled_cer_open"], scores["whole_original_cer_open"])
     assert scores["resampled_wer_closed"].weights is not None
 
 
@@ -228,6 +235,42 @@ def test_of_a_batch_that_failed_the_others_are_scored(lab) -> None:
         column = scores[f"continuation_{metric}"]
         assert column.unscored == {first: "the submission gave nothing finite"}
         assert len(column.values) == COUNT - 1
+
+
+def test_slow_metrics_hear_the_first_alone(lab) -> None:
+    """The others are continued, and resampled are no more than these."""
+    context = RowLab(lab.dataset, lab._splits, {**lab.parameters, "listened": 2, "kept": 1})
+    context.memory = lab.memory
+    scores, _ = columns(Truth(lab.latents("test")), context)
+    ids = [u.id for u in lab.latents("test")]
+    counted = {name: len(scores[f"continuation_{name}"].values) for name in METRICS["continuation"]}
+    assert counted == {name: 2 if name in SLOW else len(ids) for name in METRICS["continuation"]}
+    assert len(scores["resampled_mel"].values) == 2
+    # no metric of one utterance depends on how many are heard
+    everything, _ = columns(Truth(lab.latents("test")), lab)
+    for name, score in scores.items():
+        assert all(everything[name].values[i] == pytest.approx(value) for i, value in score.values.items()), name
+
+
+def test_spread_is_in_decibels_of_variance(lab) -> None:
+    """Frames of half the size have a quarter of the variance: 6.02 dB less."""
+    hearing = Hearing(plan(lab, COUNT, 1.2, 1.04, 2.0), lab)
+    halved = {name: waveform // 2 for name, waveform in hearing.truth("continuation", "original").items()}
+    heard = hearing.heard("halved", "continuation", halved, ("spread",))
+    assert [one["values"]["spread"] for one in heard.values()] == pytest.approx([-6.02] * COUNT, abs=0.05)
+
+
+def test_whisper_hears_where_its_weights_are_named(lab, tmp_path) -> None:
+    """With weights that know nothing: that every route is heard, as often as by the general recogniser."""
+    pytest.importorskip("whisper", reason="openai-whisper is an extra: pip install --no-deps openai-whisper")
+    weights = tiny_whisper(tmp_path / "tiny.pt")
+    context = RowLab(lab.dataset, lab._splits, {**lab.parameters, "whisper": str(weights)})
+    context.memory = lab.memory
+    scores, _ = columns(Truth(lab.latents("test")), context)
+    for name in ("resampled", *(f"whole_{route}" for route in ROUTES)):
+        assert len(scores[f"{name}_wer_whisper"].values) == 1
+    assert same(scores["resampled_wer_whisper"], scores["whole_original_wer_whisper"])
+    assert len(context.notes["metrics"]["whisper"]["whisper_weights"]) == 64
 
 
 def test_a_spoken_text_that_never_ends_is_capped_and_counted(lab) -> None:

@@ -11,6 +11,7 @@ from bench.errors import DataError
 from bench.metrics.distortion import Unscorable
 from bench.metrics.intelligibility import WordErrors
 from bench.metrics.whisper_words import Whisper, english
+from tests.tiny_whisper import tiny_whisper
 
 if any(find_spec(name) is None for name in ("whisper", "numba", "tiktoken")):
     pytest.skip(
@@ -22,27 +23,7 @@ NOISE = 0.1 * np.random.default_rng(0).standard_normal(RATE)
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from whisper.model import ModelDimensions
-    from whisper.model import Whisper as Network
-
-    dims = {
-        "n_mels": 80,
-        "n_audio_ctx": 1500,
-        "n_audio_state": 16,
-        "n_audio_head": 2,
-        "n_audio_layer": 1,
-        "n_vocab": 51865,
-        "n_text_ctx": 32,
-        "n_text_state": 16,
-        "n_text_head": 2,
-        "n_text_layer": 1,
-    }
-    network = Network(ModelDimensions(**dims))
-    generator = torch.Generator().manual_seed(0)
-    state = {name: 0.3 * torch.randn(value.shape, generator=generator) for name, value in network.state_dict().items()}
-    path = tmp_path_factory.mktemp("whisper") / "tiny.pt"
-    torch.save({"dims": dims, "model_state_dict": state}, path)
-    return path
+    return tiny_whisper(tmp_path_factory.mktemp("whisper") / "tiny.pt")
 
 
 def test_the_same_audio_gives_the_same_text(checkpoint: Path, one_thread: None) -> None:
