@@ -1,8 +1,10 @@
-"""Measure what a family that speaks says: word error rates of the shipped test split's sentences.
+"""Measure what a family that speaks says: word error rates of the shipped corpus's held-out sentences.
 
-    python scripts/report_text_to_speech.py --weights FILE --temperatures 0.5 0.7 0.9
+    python scripts/report_text_to_speech.py --weights FILE --split valid --temperatures 0.3 0.5 0.7 0.9
+    python scripts/report_text_to_speech.py --weights FILE --temperatures 0.5 --open --recordings
 
-No training sentence is among them. Each is spoken in the voice of another recording of its speaker, decoded and
+A temperature is chosen on the validation split, and what it gives is said of the test split. No training sentence is
+among either's. Each is spoken in the voice of another recording of its speaker, decoded and
 heard by PocketSphinx, with the corpus's closed grammar and, with `--open`, with the general language model. Speakers
 whose voice training has not heard are counted apart. `--recordings` measures the recordings, decoded from their own
 latents, in the same way.
@@ -77,12 +79,13 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--plugin", default="raw_ar_text")
     parser.add_argument("--temperatures", type=float, nargs="*", default=[0.7])
+    parser.add_argument("--split", choices=("valid", "test"), default="test")
     parser.add_argument("--most", type=int, default=10**9, help="sentences, as many of each voice")
     parser.add_argument("--open", action="store_true", help="hear with the general language model beside")
     parser.add_argument("--recordings", action="store_true")
     args = parser.parse_args()
     data, codec = SynthSpeech(), MiniCodec()
-    asked = round_robin(data.utterances("test"))[: args.most]
+    asked = round_robin(data.utterances(args.split))[: args.most]
     rate = codec.info.sample_rate
     latents = {u.id: codec.encode(torch.from_numpy(data.audio(u, rate)).reshape(1, 1, -1))[0] for u in asked}
     table = []
