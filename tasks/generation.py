@@ -20,8 +20,9 @@ Each metric's unit and direction is in the card, its definition in `bench.metric
   encoded without what came before; far below 0 is a model that has settled, far above one that has come apart.
 * `capped`: a spoken text that was stopped because it did not end.
 
-What has no value per utterance is noted for every set of whole utterances: the self-overlap of the transcripts that the
-general recogniser heard (VERT). Transcripts of one grammar overlap, so read it beside that of the recordings.
+What has no value per utterance is noted: for every set of whole utterances the self-overlap of the transcripts that the
+general recogniser heard (VERT), to be read beside that of the recordings, since transcripts of one grammar overlap;
+for every set of continuations the Fréchet distance to the recordings (`bench.metrics.frechet`), and its limit in 1/n.
 """
 
 from __future__ import annotations
@@ -167,7 +168,10 @@ class _Scoring:
         return out
 
     def _note(self, prefix: str, heard: Mapping[str, Heard]) -> None:
-        """How much the transcripts of a set overlap, where the general recogniser heard any."""
+        """How much the transcripts of a set overlap, where the general recogniser heard any, and how far continuations
+        are from recordings as a Gaussian."""
+        if prefix.startswith("continuation") and prefix != "continuation_original":
+            self.context.note(f"frechet_{prefix}", self.hearings["continuation"].frechet(heard))
         if any(one["transcript"] for one in heard.values()):
             self.context.note(f"vert_{prefix}", overlap([one["transcript"] for one in heard.values()]))
 

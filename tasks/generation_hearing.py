@@ -20,6 +20,7 @@ from bench.contract import RowContext
 from bench.fingerprint import source_digest
 from bench.metrics import speaker
 from bench.metrics.distortion import Unscorable
+from bench.metrics.frechet import extrapolated, frechet
 from bench.metrics.kad import SCALE
 from bench.metrics.paired_mmd import bandwidth, contributions
 from bench.metrics.whisper_words import Whisper
@@ -136,6 +137,19 @@ class Hearing:
             else:
                 self._kernel(found)
         return {name: found[name] for name in self.plan.ids}
+
+    def frechet(self, heard: Mapping[str, Heard]) -> dict[str, float]:
+        """Fréchet distance of continuations to the recordings, which were heard before: `biased`, as it is usually
+        given, and `extrapolated` to infinitely many continuations; nothing of too few for either."""
+        reference = np.array(list(self._reference.values()))
+        made = np.array([one["embedding"] for one in heard.values() if one["embedding"]])
+        if not len(reference) or len(made) <= reference.shape[1]:
+            return {}
+        found = {"biased": frechet(made, reference)}
+        if len(made) >= 2 * (reference.shape[1] + 1):
+            seed = int(torch.randint(2**31, (), generator=self.context.generator("frechet")))
+            found["extrapolated"] = extrapolated(made, reference, np.random.default_rng(seed))
+        return found
 
     def _job(self, mode: Mode, name: str, waveform: Waveform, metrics: Sequence[str], itself: bool) -> Job:
         # the recording's embedding is what others are held against

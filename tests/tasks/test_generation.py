@@ -260,6 +260,16 @@ def test_spread_is_in_decibels_of_variance(lab) -> None:
     assert [one["values"]["spread"] for one in heard.values()] == pytest.approx([-6.02] * COUNT, abs=0.05)
 
 
+def test_frechet_distance_is_that_of_the_embeddings(lab) -> None:
+    """Of clips that are all moved by one vector it is its squared length, without bias or with."""
+    hearing = Hearing(plan(lab, COUNT, 1.2, 1.04, 2.0), lab)
+    rng = np.random.default_rng(0)
+    hearing._reference = {str(i): list(rng.standard_normal(3)) for i in range(40)}
+    moved = {name: {"embedding": [v + 2.0 for v in e]} for name, e in hearing._reference.items()}
+    assert hearing.frechet(moved) == {"biased": pytest.approx(12.0), "extrapolated": pytest.approx(12.0, abs=1.0)}
+    assert hearing.frechet({"0": moved["0"]}) == {}, "too few to have a covariance"
+
+
 def test_whisper_hears_where_its_weights_are_named(lab, tmp_path) -> None:
     """With weights that know nothing: that every route is heard, as often as by the general recogniser."""
     pytest.importorskip("whisper", reason="openai-whisper is an extra: pip install --no-deps openai-whisper")
