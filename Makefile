@@ -10,7 +10,7 @@ ROWS := $(addprefix --submission ,raw_ar_v1 $(FAMILIES) raw_ar_fm_v1 raw_ar_flow
 	$(patsubst submissions/%.toml,%,$(sort $(wildcard submissions/control_*.toml))))
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint selftest figures records codecs clean
+.PHONY: run test lint selftest figures records generation codecs clean
 
 run: $(VENV)/.installed-run
 	@$(BIN)/bench run --submission rssm_v1
@@ -41,6 +41,14 @@ records: $(VENV)/.installed-run
 	@$(BIN)/bench leaderboard --format md --write docs/leaderboard.md
 	@$(BIN)/bench findings --write docs/baselines.md
 	@$(BIN)/bench list tasks --format md --write README.md
+
+# what is heard of the same models and of one that speaks, and the tables and the figure made from it
+generation: $(VENV)/.installed-test
+	@$(BIN)/bench run $(ROWS) --submission raw_ar_text_v1 --suite generation --records leaderboard/records
+	@$(BIN)/bench run $(addprefix --submission ,raw_ar_v1 $(FAMILIES)) --suite generation --seed 1 --records leaderboard/records
+	@$(BIN)/bench leaderboard --format md --write docs/leaderboard.md
+	@$(BIN)/bench heard --write docs/generation.md --figure docs/figures/generation.svg
+	@$(BIN)/bench heard --brief --write README.md
 
 # codecs side by side, and the page made from them; `DATASET=folder:PATH` for other recordings than synthspeech
 codecs: $(VENV)/.installed-test

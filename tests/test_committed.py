@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import record, registry, selftest
+from bench import outputs, record, registry, selftest
 from bench.cache import digest
 from bench.config import overridden
 from bench.fingerprint import source_digest
 from bench.record import Record
-from leaderboard import families
+from leaderboard import families, heard
 from leaderboard.board import boards
 from leaderboard.formats import TableFormat
 from leaderboard.show import tables_of
@@ -22,6 +22,7 @@ from leaderboard.show import tables_of
 ROOT = Path(__file__).parents[1]
 RECORDS = sorted((ROOT / "leaderboard" / "records").glob("*.json"))
 AGAIN = "make records"
+HEARD = ("mini", "generation")
 
 
 @pytest.fixture(scope="module", params=RECORDS, ids=lambda path: path.stem.partition("--")[0])
@@ -35,6 +36,17 @@ def test_there_are_rows() -> None:
     assert {"control_raw_ar_seed", "engram_no_memory_active_v1", "rssm_ae_v1", "rssm_note_v1"} <= names
     families = ("raw_ar_v1", "rvq_ar_v1", "calm_v1", "rssm_v1", "engram_v1")
     assert {f"{name}_seed1" for name in families} <= names, "every family has a row under a second seed"
+
+
+def test_what_is_heard_has_the_rows_of_mini_and_one_that_speaks() -> None:
+    names = {suite: {p.stem.partition("--")[0] for p in RECORDS if p.stem.endswith(f"--{suite}")} for suite in HEARD}
+    assert names["generation"] >= names["mini"] | {"raw_ar_text_v1"}
+
+
+def test_samples_lie_beside_what_is_heard() -> None:
+    for path in (path for path in RECORDS if path.stem.endswith("--generation")):
+        kept = outputs.load(path.parent / "samples" / path.stem).outputs
+        assert {"original", "codec"} < set(kept) and all(len(of_mode) == 2 for of_mode in kept.values()), path.stem
 
 
 def test_its_file_has_its_name(row: Record) -> None:
@@ -89,6 +101,17 @@ def test_the_readme_and_the_leaderboards_page_show_these_rows(page: str, brief: 
 def test_the_page_about_families_shows_these_rows() -> None:
     text = families.report([record.read(path) for path in RECORDS])
     assert block("docs/baselines.md", "families") == text.split(), "bench findings --write docs/baselines.md"
+
+
+@pytest.mark.parametrize(("page", "brief"), [("README.md", True), ("docs/generation.md", False)])
+def test_the_pages_about_what_is_heard_show_these_rows(page: str, brief: bool) -> None:
+    rows = [record.read(path) for path in RECORDS]
+    assert block(page, "heard") == heard.report(rows, brief=brief).split(), "make generation"
+
+
+def test_the_frontier_shows_these_rows() -> None:
+    svg = (ROOT / "docs" / "figures" / "generation.svg").read_text("utf-8")
+    assert all(f">{row}<" in svg for row in {p.stem.partition("--")[0] for p in RECORDS if "--generation" in p.stem})
 
 
 def test_the_page_about_codecs_shows_its_rows() -> None:
