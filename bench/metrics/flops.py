@@ -2,11 +2,13 @@
 
 Conventions: 1 multiply-add is 2 FLOPs (2 × MACs). Matrix products, convolutions, attention and recurrent layers count;
 elementwise operations, norms, gathers and random numbers do not, as in published figures. `torch.utils.flop_counter`
-counts an operator that it has no formula for as zero: on the CPU these are fused attention and LSTM, which are given
-formulas here, while GRU decomposes into products that it sees. Triangular solves have one too.
+counts an operator that it has no formula for as zero: on the CPU these are fused attention and LSTM, on a GPU all of
+cuDNN's recurrent layers, anywhere products with a vector. They are given formulas here, as triangular solves are; GRU
+decomposes on the CPU into products that it sees. Still zero: Fourier transforms, factorisations, `cdist`, and operators
+that other packages compile.
 
-Parts: each FLOP belongs to the innermost module in whose `forward` it was done, and with it to the part that this
-module was given to; what is done outside all of them is in "other".
+Parts: each FLOP belongs to the innermost module in whose `forward` or other method it was done, and with it to the part
+that this module was given to; what is done outside all of them is in "other".
 
 References:
     Kaplan et al. 2020 (arXiv 2001.08361) for the convention.
@@ -17,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import wraps
+from types import FunctionType
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -83,7 +87,32 @@ def _labelled(parts: Mapping[str, Sequence[nn.Module]], stack: list[str]) -> Ite
             leave = module.register_forward_hook(lambda *_: _pop(stack), always_call=True)
             hooks.callback(enter.remove)
             hooks.callback(leave.remove)
+            # a head draws and a backbone goes on by methods of other names, which no hook sees
+            for method in _methods(module):
+                setattr(module, method, _within(getattr(module, method), name, stack))
+                hooks.callback(delattr, module, method)
         yield
+
+
+def _methods(module: nn.Module) -> set[str]:
+    """Names of what the module's own classes define, torch's left out, beside `forward` and what Python calls."""
+    own = [kind for kind in type(module).__mro__ if not kind.__module__.startswith(("torch.", "builtins"))]
+    found = {name for kind in own for name, value in vars(kind).items() if isinstance(value, FunctionType)}
+    return {name for name in found - {"forward"} - vars(module).keys() if not name.startswith("__")}
+
+
+def _within(method: Callable[..., Any], name: str, stack: list[str]) -> Callable[..., Any]:
+    """The same method, with a part's name on top of `stack` while it runs."""
+
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        stack.append(name)
+        try:
+            return method(*args, **kwargs)
+        finally:
+            stack.pop()
+
+    return call
 
 
 def _pop(stack: list[str]) -> None:
@@ -108,15 +137,34 @@ def _lstm(x: Any, *args: Any, out_val: Any = None, **kwargs: Any) -> int:
     return 2 * steps * (input_to_hidden.numel() + hidden_to_hidden.numel())
 
 
+def _cudnn_rnn(x: Any, weights: Any, *args: Any, out_val: Any = None, **kwargs: Any) -> int:
+    """All layers and directions at once, each of their matrices once a step; x (T, B, C) in either order or packed."""
+    del args, kwargs, out_val
+    steps = x.numel() // x.shape[-1]
+    return 2 * steps * sum(int(weight.numel()) for weight in weights if weight.dim() == 2)
+
+
+def _vector_product(*tensors: Any, out_val: Any = None, **kwargs: Any) -> int:
+    """A multiply-add for each entry of the matrix, or of the vector where there is none."""
+    del out_val, kwargs
+    return 2 * max(tensor.numel() for tensor in tensors if isinstance(tensor, torch.Tensor))
+
+
 def _solve_triangular(a: Any, b: Any, *args: Any, out_val: Any = None, **kwargs: Any) -> int:
     """n² multiply-adds, halved, for each right-hand side: n² FLOPs."""
     del a, args, kwargs, out_val
     return int(b.numel() * b.shape[-2])
 
 
-_lstm._get_raw = _flash_cpu._get_raw = _solve_triangular._get_raw = True  # type: ignore[attr-defined]
+_OF_TENSORS: tuple[Any, ...] = (_flash_cpu, _lstm, _cudnn_rnn, _vector_product, _solve_triangular)
+for _formula in _OF_TENSORS:
+    # torch would give it shapes
+    _formula._get_raw = True
 FORMULAS: dict[Any, Any] = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _flash_cpu,
     torch.ops.aten.mkldnn_rnn_layer: _lstm,
+    torch.ops.aten._cudnn_rnn: _cudnn_rnn,
+    **dict.fromkeys((torch.ops.aten.mv, torch.ops.aten.addmv), _vector_product),
+    **dict.fromkeys((torch.ops.aten.dot, torch.ops.aten.vdot), _vector_product),
     torch.ops.aten.linalg_solve_triangular: _solve_triangular,
 }

@@ -26,6 +26,13 @@ def test_a_product_is_two_flops_a_multiply_add() -> None:
     assert flops(lambda: torch.einsum("bi,bij->bj", torch.ones(2, 3), torch.ones(2, 3, 4))) == 2 * 2 * 3 * 4
 
 
+def test_a_vector_is_a_matrix_of_one_column() -> None:
+    a, v = torch.ones(3, 4), torch.ones(4)
+    assert flops(lambda: a @ v) == flops(lambda: v @ a.T) == flops(lambda: torch.addmv(torch.ones(3), a, v)) == 24
+    assert flops(lambda: v @ v) == flops(lambda: torch.vdot(v, v)) == 8
+    assert flops(lambda: nn.Linear(C, H)(torch.ones(C))) == 2 * C * H
+
+
 def test_convolutions_and_what_is_not_counted() -> None:
     conv = nn.Conv1d(C, H, 3, padding=1)
     assert flops(lambda: conv(torch.ones(B, C, T))) == 2 * B * T * C * H * 3
@@ -46,6 +53,21 @@ def test_recurrent_layers(kind: Any, gates: int, batch_first: bool) -> None:
     net = kind(C, H, num_layers=2, batch_first=batch_first)
     expected = 2 * B * T * gates * H * ((C + H) + (H + H))
     assert flops(lambda: net(torch.ones(B, T, C) if batch_first else torch.ones(T, B, C))) == expected
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.GRU, 3), (nn.LSTM, 4)])
+def test_recurrent_layers_of_cudnn_are_one_operator(kind: Any, gates: int) -> None:
+    """On a GPU all layers and directions run at once; here by its shapes alone."""
+    net = kind(C, H, num_layers=2, bidirectional=True, device="meta")
+    x, h = torch.ones(T, B, C, device="meta"), torch.zeros(4, B, H, device="meta")
+    cell, mode = (h, 2) if kind is nn.LSTM else (None, 3)
+
+    def call() -> Any:
+        return torch.ops.aten._cudnn_rnn(
+            x, net._flat_weights, 4, None, h, cell, mode, H, 0, 2, False, 0.0, False, True, [], None
+        )
+
+    assert flops(call) == 2 * B * T * 2 * gates * H * ((C + H) + (2 * H + H))
 
 
 def test_an_encoder_layer_hides_nothing() -> None:
@@ -80,6 +102,35 @@ def test_parts_have_their_own_and_their_childrens_work() -> None:
     assert sum(found.by_part.values()) == found.flops == sum(found.by_operator.values())
     # no hook is left
     assert counted(lambda: model.decode(torch.ones(5, 4))).by_part == {"other": found.flops}
+
+
+def test_what_a_part_does_outside_its_forward_is_its_own() -> None:
+    """A head draws by `sample`, a backbone goes on by `step`; a method of one part may ask another."""
+
+    class Head(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.project = nn.Linear(8, 2)
+
+        def sample(self, x: torch.Tensor) -> torch.Tensor:
+            return self._mixed(self.project(x))
+
+        def _mixed(self, x: torch.Tensor) -> torch.Tensor:
+            return x @ torch.ones(2, 2)
+
+    class Body(Head):
+        def __init__(self, head: Head) -> None:
+            super().__init__()
+            self.head = head
+
+        def step(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head.sample(x @ torch.ones(4, 8)) @ torch.ones(2, 3)
+
+    model = Body(Head())
+    parts = {"head": [model.head], "backbone": [model]}
+    found = counted(lambda: model.step(torch.ones(5, 4)) @ torch.ones(3, 1), parts)
+    assert found.by_part == {"backbone": 2 * 5 * (4 * 8 + 2 * 3), "head": 2 * 5 * (8 * 2 + 2 * 2), "other": 2 * 5 * 3}
+    assert "step" not in vars(model) and "sample" not in vars(model.head)
 
 
 def test_an_error_inside_a_part_leaves_no_hook() -> None:
