@@ -91,6 +91,7 @@ def test_costs_are_those_of_the_products_by_part(lab) -> None:
     # one frame of each prompt, its backbone and head
     assert context.notes["prompt_gflops"] == pytest.approx(product(3) / FRAME_RATE)
     assert context.notes["latency"]["frame_ms"] > 0 and context.notes["latency"]["threads"] >= 1
+    assert context.notes["latency"]["batch_peak_memory_mb"] > context.notes["latency"]["peak_memory_mb"] > 0
 
 
 def test_the_sweep_finds_the_least_cost_and_where_it_lies(lab) -> None:
