@@ -16,7 +16,7 @@ run: $(VENV)/.installed-run
 	@$(BIN)/bench run --submission rssm_v1
 
 test: $(VENV)/.installed-test
-	@GOMP_SPINCOUNT=1000 $(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.installed-test
 	@$(BIN)/ruff check .

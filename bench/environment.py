@@ -7,6 +7,7 @@ import platform
 import resource
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,7 @@ def scoring_packages() -> dict[str, str]:
     return {name: found for name in PACKAGES if (found := _version(name))}
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)

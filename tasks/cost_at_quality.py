@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, cast
 
@@ -31,8 +32,9 @@ from pydantic import Field
 
 from bench.config import TaskCard, parameters, task_card
 from bench.contract import Context, RowContext, Score, Skipped, Submission
-from bench.errors import DataError
+from bench.errors import BenchError, DataError
 from bench.metrics.flops import OTHER, counted
+from bench.workers import pool
 from tasks.frontier import Point, least_cost
 from tasks.generation_hearing import Hearing
 from tasks.generation_modes import Plan, plan
@@ -78,15 +80,18 @@ class CostAtQuality:
             raise DataError(
                 f"cost_at_quality: expected 2 utterances and 2 frames, got {len(chosen.ids)}, {chosen.ahead}"
             )
-        return _Sweep(config, chosen, row).columns(submission)
+        with pool() as executor:
+            return _Sweep(config, chosen, row, executor).columns(submission)
 
 
 class _Sweep:
     """Quality and cost of every setting."""
 
-    def __init__(self, config: Config, chosen: Plan, context: RowContext) -> None:
+    def __init__(self, config: Config, chosen: Plan, context: RowContext, executor: Executor | None) -> None:
         self.config, self.plan, self.context = config, chosen, context
-        self.hearing, self.sign = Hearing(chosen, context), BETTER[config.quality]
+        self.hearing, self.sign = Hearing(chosen, context, executor=executor), BETTER[config.quality]
+        if config.quality in self.hearing.missing:
+            raise BenchError(self.hearing.missing[config.quality])
         self.seconds = (chosen.ahead - 1) / context.codec.info.frame_rate
 
     def columns(self, submission: Any) -> list[Score | Skipped]:

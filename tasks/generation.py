@@ -28,6 +28,7 @@ for every set of continuations the Fréchet distance to the recordings (`bench.m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, cast
 
@@ -37,14 +38,14 @@ from pydantic import Field
 from bench.config import TaskCard, parameters, task_card
 from bench.contract import Context, RowContext, Score, Skipped, Submission, missing_capability
 from bench.errors import DataError
-from bench.metrics import diversity, speaker
+from bench.metrics import diversity
 from bench.metrics.diversity import vert
 from bench.metrics.intelligibility import normalise
-from bench.metrics.whisper_words import Whisper
 from bench.outputs import Waveform
+from bench.workers import pool
 from tasks.generation_hearing import ALIGNED, Hearing
 from tasks.generation_modes import MODES, Mode, Plan, Route, plan
-from tasks.generation_scores import Heard, fingerprint
+from tasks.generation_scores import Heard
 
 METRICS: dict[Mode, tuple[str, ...]] = {
     "continuation": ("kad", "dnsmos", "p808", "speaker", "f0_shift", "silence", "loop", "level_slope", "pace",
@@ -81,7 +82,8 @@ class Generation:
     card: ClassVar[TaskCard] = task_card(__file__)
 
     def score(self, submission: Submission, context: Context) -> Sequence[Score | Skipped]:
-        """Columns of every mode that the submission offers; the others are skipped with the capability's name.
+        """Columns of every mode that the submission offers; the others are skipped with the capability's name, and
+        those of a metric whose package or weights are not here with what to install.
 
         Raises:
             DataError: no utterance is long enough.
@@ -93,12 +95,9 @@ class Generation:
         if len(chosen.ids) < 2:
             needed = config.prompt_s + config.continue_s
             raise DataError(f"generation: expected at least 2 test utterances of {needed:g} s, got {len(chosen.ids)}")
-        metrics = {**fingerprint(), "speaker": speaker.fingerprint(), "vert": diversity.fingerprint()}
-        context.note(
-            "metrics", metrics | ({"whisper": Whisper(config.whisper).fingerprint()} if config.whisper else {})
-        )
         context.note("utterances", chosen.ids)
-        return _Scoring(config, chosen, row).columns(submission)
+        with pool() as executor:
+            return _Scoring(config, chosen, row, executor).columns(submission)
 
 
 def overlap(transcripts: Sequence[str]) -> dict[str, Any]:
@@ -111,18 +110,19 @@ def overlap(transcripts: Sequence[str]) -> dict[str, Any]:
 class _Scoring:
     """Generates, scores, and turns both into columns."""
 
-    def __init__(self, config: Config, chosen: Plan, context: RowContext) -> None:
+    def __init__(self, config: Config, chosen: Plan, context: RowContext, executor: Executor | None) -> None:
         self.config, self.context = config, context
         self.whole = chosen.first(config.listened)
-        whole = Hearing(self.whole, context, None, config.open_wer, config.whisper)
+        whole = Hearing(self.whole, context, None, config.open_wer, config.whisper, executor)
         self.hearings: dict[Mode, Hearing] = {
-            "continuation": Hearing(chosen, context, config.listened),
+            "continuation": Hearing(chosen, context, config.listened, executor=executor),
             "resampled": whole,
             "text": whole,
         }
 
     def columns(self, submission: Any) -> list[Score | Skipped]:
         out = list[Score | Skipped]()
+        self.context.note("metrics", self.hearings["resampled"].fingerprint() | {"vert": diversity.fingerprint()})
         for mode, name in SHARED.items():
             hearing = self.hearings[mode]
             for route in ROUTES:
@@ -181,8 +181,8 @@ class _Scoring:
             return "the recording against itself"
         if metric == "wer_closed" and self.context.dataset.grammar is None:
             return "the dataset has no grammar"
-        if metric == "wer_whisper" and not self.config.whisper:
-            return "no weights of Whisper are named"
+        if metric in (missing := self.hearings["resampled"].missing):
+            return missing[metric]
         if metric in ("wer_open", "cer_open", "wer_whisper") and not self.config.open_wer:
             return "open_wer is 0"
         return "the dataset has no transcripts" if metric.startswith(("wer", "cer")) else "too few that could be scored"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any, NoReturn, cast
 
@@ -25,9 +26,18 @@ from bench.metrics.kad import SCALE
 from bench.metrics.paired_mmd import bandwidth, contributions
 from bench.metrics.whisper_words import Whisper
 from bench.outputs import Waveform, as_float, quantised, waveform_digest
-from bench.workers import ordered, pool
+from bench.workers import ordered
 from tasks.generation_modes import Mode, Plan, Route, generated, truth
-from tasks.generation_scores import Heard, Job, at_metric_rate, count_errors, fingerprint, measure
+from tasks.generation_scores import (
+    QUICK,
+    Heard,
+    Job,
+    at_metric_rate,
+    count_errors,
+    fingerprint,
+    measure,
+    unavailable,
+)
 
 ALIGNED = ("kad", "mel", "mcd", "f0_error", "voicing_error", "spread")
 """Metrics that hold a waveform against its recording: the recording itself has none."""
@@ -46,16 +56,28 @@ class Hearing:
         listened: how many utterances, the first of the plan, `SLOW` metrics are for; None: all.
         open_wer: how many of them the general recogniser hears.
         whisper: weights of Whisper, which then hears as many; "": it does not.
+        executor: where slow metrics of one waveform are measured; None: here.
+
+    Attributes:
+        missing: metric → why it cannot be measured here; nobody is asked for these.
     """
 
     def __init__(
-        self, plan: Plan, context: RowContext, listened: int | None = None, open_wer: int = 0, whisper: str = ""
+        self,
+        plan: Plan,
+        context: RowContext,
+        listened: int | None = None,
+        open_wer: int = 0,
+        whisper: str = "",
+        executor: Executor | None = None,
     ) -> None:
+        self.executor = executor
+        self.missing = unavailable(whisper)
         self.plan, self.context, self.open_wer = plan, context, open_wer
         self.listened = set(plan.ids[:listened])
-        self.whisper = Whisper(whisper) if whisper else None
+        self.whisper = None if "wer_whisper" in self.missing else Whisper(whisper)
         self.rate, self.grammar = context.codec.info.sample_rate, context.dataset.grammar
-        self.code, self.metrics = source_digest("tasks.generation_modes"), fingerprint()
+        self.code, self.metrics = source_digest("tasks.generation_modes"), fingerprint(self.missing)
         self.texts = {u.id: u.text for u in plan.spoken}
         self.voices = self._voices()
         self._truths: dict[tuple[Mode, Route], dict[str, Waveform]] = {}
@@ -70,18 +92,23 @@ class Hearing:
             return _tensors(generated(mode, submission, self.plan, self.context))
 
         name = f"{mode} {label}" if label else mode
-        return self._ordered(self.context.outputs(name, self._key(mode), make))
+        return self._ordered(mode, self.context.outputs(name, self._key(mode), make))
 
     def truth(self, mode: Mode, route: Route) -> dict[str, Waveform]:
         """Utterance id → what the mode is held against, shared by all rows."""
         if (mode, route) not in self._truths:
             key = {"route": route, **self._key(mode)}
             kept = self.context.cached_tensors(key, lambda: _tensors(truth(mode, route, self.plan, self.context)))
-            self._truths[mode, route] = self._ordered(kept)
+            self._truths[mode, route] = self._ordered(mode, kept, route == "original")
         return self._truths[mode, route]
 
-    def _ordered(self, kept: Mapping[str, Tensor]) -> dict[str, Waveform]:
-        return {name: kept[name].numpy() for name in self.plan.ids}
+    def _ordered(self, mode: Mode, kept: Mapping[str, Tensor], itself: bool = False) -> dict[str, Waveform]:
+        found = {name: kept[name].numpy() for name in self.plan.ids}
+        if mode != "resampled" or itself:
+            return found
+        # a codec fills the last frame, and what has another length has another opinion score
+        true = self.truth(mode, "original")
+        return {name: waveform[: len(true[name])] for name, waveform in found.items()}
 
     def _key(self, mode: Mode) -> dict[str, Any]:
         """What decides waveforms beside the codec, the data and the submission."""
@@ -117,12 +144,10 @@ class Hearing:
         for name, key in keys.items():
             with suppress(_Missing):
                 found[name] = copy.deepcopy(self.context.cached_json(key, _missing))
-        if waiting := [name for name in jobs if name not in found]:
-            with pool() as executor:
-                results = ordered(executor, measure, [jobs[name] for name in waiting])
-                for done, (name, result) in enumerate(zip(waiting, results, strict=True)):
-                    found[name] = copy.deepcopy(self.context.cached_json(keys[name], lambda result=result: result))
-                    self.context.progress(f"hear {what}", done + 1, len(waiting))
+        waiting = [name for name in jobs if name not in found]
+        for done, (name, result) in enumerate(zip(waiting, self._measured([jobs[n] for n in waiting]), strict=True)):
+            found[name] = copy.deepcopy(self.context.cached_json(keys[name], lambda result=result: result))
+            self.context.progress(f"hear {what}", done + 1, len(waiting))
         for name in self.plan.ids:
             wanted = jobs[name].wanted
             if "speaker" in wanted:
@@ -137,6 +162,16 @@ class Hearing:
             else:
                 self._kernel(found)
         return {name: found[name] for name in self.plan.ids}
+
+    def _measured(self, jobs: Sequence[Job]) -> Iterator[Heard]:
+        if self.executor is None or all(QUICK.issuperset(job.wanted) for job in jobs):
+            return map(measure, jobs)
+        return ordered(self.executor, measure, jobs)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What decides the measurements beside audio and texts."""
+        voices = {} if "speaker" in self.missing else {"speaker": speaker.fingerprint()}
+        return self.metrics | voices | ({"whisper": self.whisper.fingerprint()} if self.whisper else {})
 
     def frechet(self, heard: Mapping[str, Heard]) -> dict[str, float]:
         """Fréchet distance of continuations to the recordings, which were heard before: `biased`, as it is usually
@@ -154,7 +189,7 @@ class Hearing:
     def _job(self, mode: Mode, name: str, waveform: Waveform, metrics: Sequence[str], itself: bool) -> Job:
         # the recording's embedding is what others are held against
         left_out = {m for m in ALIGNED if itself and m != "kad"} | {m for m in SLOW if name not in self.listened}
-        wanted = tuple(m for m in metrics if m not in left_out)
+        wanted = tuple(m for m in metrics if m not in left_out and m not in self.missing)
         aligned = None if mode == "text" or itself else self.truth(mode, "original")[name]
         past = None if mode == "resampled" else self.voices[name]
         text = self.texts[name] if mode != "continuation" else None

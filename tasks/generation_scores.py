@@ -7,7 +7,7 @@ with the reason, never given a value.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,13 +17,25 @@ from typing import Any, TypedDict
 import numpy as np
 import soxr
 
-from bench.metrics import audio_collapse, cepstral, distortion, dnsmos, embedding, intelligibility, pace, prosody
+from bench.errors import BenchError
+from bench.metrics import (
+    audio_collapse,
+    cepstral,
+    distortion,
+    dnsmos,
+    embedding,
+    intelligibility,
+    pace,
+    prosody,
+)
 from bench.metrics.distortion import RATE, Unscorable
 from bench.outputs import Waveform, as_float, waveform_digest
 
 VERSION = 1
 """Of the definitions here."""
 RESAMPLER = "soxr HQ"
+QUICK = {"kad", "silence", "loop", "level_slope", "pace", "pace_slope", "capped", "spread", "speaker"}
+"""What costs less than starting a process for it does."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +85,44 @@ class Heard(TypedDict):
     embedding: list[float]
 
 
-def fingerprint() -> dict[str, Any]:
-    """What decides the scores beside audio and texts."""
-    modules = (distortion, dnsmos, prosody, embedding)
+def fingerprint(missing: Container[str] = ()) -> dict[str, Any]:
+    """What decides the scores beside audio and texts; of the metrics that are `missing`, nothing."""
+    modules = {"dnsmos": dnsmos, "f0_shift": prosody, "kad": embedding, "mel": distortion}
     return {
         "version": VERSION,
         "resampler": RESAMPLER,
         "trim": "none",
-        **{module.__name__.rpartition(".")[2]: module.fingerprint() for module in modules},
+        **{m.__name__.rpartition(".")[2]: m.fingerprint() for name, m in modules.items() if name not in missing},
         "intelligibility": intelligibility.fingerprint(),
     }
+
+
+def unavailable(whisper: str = "") -> dict[str, str]:
+    """Metric → why it cannot be measured here: a package that is not installed, weights that are not there.
+
+    Args:
+        whisper: weights of Whisper; "": none are asked for.
+    """
+    # torch stays out of the worker processes, which import this module
+    from bench.metrics import speaker
+    from bench.metrics.whisper_words import Whisper
+
+    needs: dict[Callable[[], object], tuple[str, ...]] = {
+        dnsmos.fingerprint: ("dnsmos", "p808"),
+        prosody.fingerprint: ("f0_shift", "f0_error", "voicing_error"),
+        speaker.fingerprint: ("speaker",),
+        partial(Whisper, whisper): ("wer_whisper",),
+    }
+    found: dict[str, str] = {}
+    for ask, metrics in needs.items():
+        if metrics == ("wer_whisper",) and not whisper:
+            found["wer_whisper"] = "no weights of Whisper are named"
+            continue
+        try:
+            ask()
+        except BenchError as error:
+            found |= dict.fromkeys(metrics, str(error))
+    return found
 
 
 def measure(job: Job) -> Heard:

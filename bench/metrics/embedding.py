@@ -23,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.errors import UnknownName
-from bench.metrics import speaker
 from bench.metrics.cepstral import ORDER, cepstra
 from bench.metrics.distortion import Array, log_mel
 from bench.metrics.needed import checked
@@ -43,7 +42,14 @@ def mfcc(audio: npt.ArrayLike) -> Array:
     return np.concatenate([c[:, 1:].mean(0), c.std(0), np.diff(c, axis=0).std(0)])
 
 
-EMBEDDINGS: dict[str, Callable[[npt.ArrayLike], Array]] = {"mfcc41": mfcc, "speaker256": speaker.embed}
+def _speaker(audio: npt.ArrayLike) -> Array:
+    # torch stays out of the processes that need the cepstra alone
+    from bench.metrics import speaker
+
+    return speaker.embed(audio)
+
+
+EMBEDDINGS: dict[str, Callable[[npt.ArrayLike], Array]] = {"mfcc41": mfcc, "speaker256": _speaker}
 
 
 def embed(clips: Iterable[npt.ArrayLike], name: str = "mfcc41") -> Array:
@@ -62,4 +68,8 @@ def fingerprint(name: str = "mfcc41") -> dict[str, str]:
     """What decides an embedding beside the audio."""
     if name not in EMBEDDINGS:
         raise UnknownName("embedding", name, list(EMBEDDINGS))
-    return {"embedding": name, **({"mfcc41": VERSION} if name == "mfcc41" else speaker.fingerprint())}
+    if name == "mfcc41":
+        return {"embedding": name, "mfcc41": VERSION}
+    from bench.metrics import speaker
+
+    return {"embedding": name, **speaker.fingerprint()}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from unittest import mock
 
 import numpy as np
@@ -94,7 +94,10 @@ class _Planted:
     """In place of `tasks.generation_hearing.Hearing`: what is heard of a waveform is what its maker says, plus what
     differs between utterances and is 0 in the mean."""
 
-    def __init__(self, plan: Any, context: RowLab) -> None:
+    missing: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, plan: Any, context: RowLab, executor: object = None) -> None:
+        del executor
         self.ids = plan.ids
         offsets = torch.randn(len(self.ids), generator=context.generator("planted"), dtype=torch.float64)
         self.offsets = (offsets - offsets.mean()).tolist()

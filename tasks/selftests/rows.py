@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from bench.calibration.lab import HOP, SAMPLE_RATE, LabContext
 from bench.config import TaskCard
 from bench.contract import CodecInfo, LatentUtterance, Source, Utterance
-from tasks import generation_hearing
+from tasks import cost_at_quality, generation, generation_hearing
 
 
 class Framing:
@@ -131,10 +131,9 @@ class Truth:
 def here() -> Iterator[None]:
     """Hearing without worker processes, which cost more than what they would do, and without the packages of the extra
     `quality`, whose versions are part of a cache's keys alone."""
-    with mock.patch.multiple(
-        generation_hearing,
-        pool=nullcontext,
-        ordered=lambda executor, function, jobs: map(function, jobs),
-        fingerprint=lambda *_, **__: {},
+    with (
+        mock.patch.object(generation, "pool", nullcontext),
+        mock.patch.object(cost_at_quality, "pool", nullcontext),
+        mock.patch.object(generation_hearing, "fingerprint", return_value={}),
     ):
         yield

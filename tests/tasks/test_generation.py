@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,8 @@ from torch.nn import functional as F
 
 from bench.contract import CodecInfo, LatentUtterance, Score, Skipped, Source, Utterance
 from bench.datasets.synthspeech import SynthSpeech
-from bench.errors import DataError, PluginError
+from bench.errors import BenchError, DataError, PluginError
+from bench.workers import pool
 from tasks.generation import METRICS, ROUTES, SHARED, Generation, overlap
 from tasks.generation_hearing import SLOW, Hearing
 from tasks.generation_modes import plan
@@ -24,7 +27,7 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is an extra: pip install 
 
 CORPUS = SynthSpeech()
 RATE, HOP = 16_000, 1280
-COUNT = 6
+COUNT = 4
 
 
 class Framing:
@@ -143,6 +146,14 @@ class Speaker(Truth):
         return [x if index else F.pad(x, (0, 0, 0, frames - len(x)))]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def in_this_process() -> Iterator[None]:
+    """Processes cost more to start than a handful of clips to hear."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tasks.generation.pool", nullcontext)
+        yield
+
+
 @pytest.fixture(scope="module")
 def lab() -> RowLab:
     dataset = Few()
@@ -190,6 +201,8 @@ def test_the_truth_has_the_scores_of_the_recording(lab) -> None:
     assert (
         set(scores["continuation_kad"].values.values()) == set(scores["continuation_spread"].values.values()) == {0.0}
     )
+    for metric in ("dnsmos", "speaker"):
+        assert same(scores[f"resampled_{metric}"], scores[f"whole_original_{metric}"])
     for metric in ("mel", "mcd", "f0_error", "voicing_error"):
         assert max(scores[f"resampled_{metric}"].values.values()) == pytest.approx(0.0, abs=1e-9)
     # the corpus's own word errors under its grammar: .06 %
@@ -270,17 +283,53 @@ def test_frechet_distance_is_that_of_the_embeddings(lab) -> None:
     assert hearing.frechet({"0": moved["0"]}) == {}, "too few to have a covariance"
 
 
+def test_worker_processes_give_the_same(lab) -> None:
+    chosen = plan(lab, COUNT, 1.2, 1.04, 2.0)
+    with pool(1) as executor:
+        elsewhere = Hearing(chosen, RowLab(lab.dataset, lab._splits, lab.parameters), executor=executor)
+        heard = elsewhere.heard("there", "resampled", elsewhere.truth("resampled", "marginal"), ("mel", "wer_closed"))
+    here = Hearing(chosen, RowLab(lab.dataset, lab._splits, lab.parameters))
+    assert here.heard("here", "resampled", here.truth("resampled", "marginal"), ("mel", "wer_closed")) == heard
+
+
+def test_whole_utterances_are_as_long_as_their_recordings(lab) -> None:
+    """A frame more or less moves an opinion score by tenths."""
+    hearing = Hearing(plan(lab, COUNT, 1.2, 1.04, 2.0), lab)
+    lengths = {name: len(x) for name, x in hearing.truth("resampled", "original").items()}
+    assert any(length % HOP for length in lengths.values())
+    for waveforms in (hearing.truth("resampled", "codec"), hearing.made("resampled", Truth(lab.latents("test")))):
+        assert {name: len(x) for name, x in waveforms.items()} == lengths
+
+
 def test_whisper_hears_where_its_weights_are_named(lab, tmp_path) -> None:
-    """With weights that know nothing: that every route is heard, as often as by the general recogniser."""
+    """With weights that know nothing: that as many are heard as by the general recogniser, and whose weights."""
     pytest.importorskip("whisper", reason="openai-whisper is an extra: pip install --no-deps openai-whisper")
     weights = tiny_whisper(tmp_path / "tiny.pt")
-    context = RowLab(lab.dataset, lab._splits, {**lab.parameters, "whisper": str(weights)})
-    context.memory = lab.memory
-    scores, _ = columns(Truth(lab.latents("test")), context)
-    for name in ("resampled", *(f"whole_{route}" for route in ROUTES)):
-        assert len(scores[f"{name}_wer_whisper"].values) == 1
-    assert same(scores["resampled_wer_whisper"], scores["whole_original_wer_whisper"])
-    assert len(context.notes["metrics"]["whisper"]["whisper_weights"]) == 64
+    hearing = Hearing(plan(lab, COUNT, 1.2, 1.04, 2.0), lab, open_wer=1, whisper=str(weights))
+    heard = hearing.heard("whisper", "resampled", hearing.truth("resampled", "original"), ("wer_whisper",))
+    assert [len(one["values"]) for one in heard.values()] == [1] + [0] * (COUNT - 1)
+    assert len(hearing.fingerprint()["whisper"]["whisper_weights"]) == 64
+
+
+def test_what_is_not_installed_is_skipped_with_what_to_install_and_the_rest_goes_on(lab, monkeypatch) -> None:
+    def missing(*_: Any) -> Any:
+        raise BenchError("pitch needs pyworld: pip install 'latentbench[quality]'")
+
+    monkeypatch.setattr("bench.metrics.prosody.fingerprint", missing)
+    monkeypatch.setattr("bench.metrics.prosody.pitch", missing)
+    monkeypatch.setattr("bench.metrics.prosody.pitch_error", missing)
+    # what it says is not asked here, and it takes half a second a clip
+    monkeypatch.setattr("bench.metrics.dnsmos.dnsmos", lambda audio: {"ovrl": 3.0, "p808": 3.0})
+    context = RowLab(lab.dataset, lab._splits, {**lab.parameters, "whisper": "no/such.pt", "kept": 1})
+    context.memory = {name: made for name, made in lab.memory.items() if "heard" not in name}
+    context.parameters |= {"utterances": 2, "listened": 2}
+    scores, skipped = columns(Truth(lab.latents("test")), context)
+    for name in ("continuation_f0_shift", "resampled_f0_error", "whole_codec_voicing_error"):
+        assert "pip install 'latentbench[quality]'" in skipped[name]
+    if find_spec("whisper"):
+        assert "no file no/such.pt" in skipped["resampled_wer_whisper"]
+    assert len(scores["resampled_mel"].values) == len(scores["continuation_dnsmos"].values) == 2
+    assert "prosody" not in context.notes["metrics"] and "dnsmos" in context.notes["metrics"]
 
 
 def test_a_spoken_text_that_never_ends_is_capped_and_counted(lab) -> None:
