@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tabulate import tabulate
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bench.datasets.synthspeech import ROOT, SynthSpeech
 from bench.markers import replace_block
