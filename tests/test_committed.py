@@ -40,7 +40,8 @@ def test_there_are_rows() -> None:
 
 def test_what_is_heard_has_the_rows_of_mini_and_one_that_speaks() -> None:
     names = {suite: {p.stem.partition("--")[0] for p in RECORDS if p.stem.endswith(f"--{suite}")} for suite in HEARD}
-    assert names["generation"] >= names["mini"] | {"raw_ar_text_v1"}
+    once = {name for name in names["mini"] if not name.endswith("_seed1")}
+    assert names["generation"] >= once | {"raw_ar_text_v1"}
 
 
 def test_samples_lie_beside_what_is_heard() -> None:
