@@ -10,10 +10,11 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench.config import TaskCard, read_card
+from bench.config import SuiteCard, TaskCard, read_card
 from bench.errors import BenchError
 
 GROUP = "latentbench.tasks"
+SUITES = "latentbench.suites"
 
 
 def installed_cards(names: Iterable[str]) -> dict[str, TaskCard]:
@@ -27,6 +28,22 @@ def installed_cards(names: Iterable[str]) -> dict[str, TaskCard]:
             except BenchError:
                 continue  # a table of old records can do without the words of a broken card
     return cards
+
+
+def suites_beside(suite: str) -> set[str]:
+    """Installed suites whose cards say that their tables are shown with those of `suite`."""
+    found = set()
+    for entry in entry_points(group=SUITES):
+        spec = find_spec(entry.value.partition(".")[0])
+        for root in (spec.submodule_search_locations or []) if spec else []:
+            for path in Path(root, *entry.value.split(".")[1:]).glob("*.toml"):
+                try:
+                    card = read_card(path, SuiteCard)
+                except BenchError:
+                    continue  # `bench list suites` says what is wrong with it
+                if card.beside == suite:
+                    found.add(card.name)
+    return found
 
 
 def _card_path(module: str) -> Path | None:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tabulate import tabulate
 
+from bench.config import ColumnCard
 from bench.errors import BenchError, RecordError
 from bench.record import ColumnValues, Record
 from bench.stats import Interval, interval
 from leaderboard.board import Board, Row, boards
 from leaderboard.compare import difference
 from leaderboard.drawing import FIRST, INK, SECOND, STYLE
+from leaderboard.headings import installed_cards
 from leaderboard.shown import bounds, factor, number, scaled, unit
 from leaderboard.text import markdown
 
@@ -109,6 +111,10 @@ def _board(records: Iterable[Record], suite: str) -> Board:
 def _table(title: str, rows: Sequence[Row], columns: Sequence[Shown]) -> list[str]:
     """The heading and the table; nothing where no row has any of the columns."""
     cards = {c: found.column for c in columns for row in rows if (found := _values(row, c.task, c.column))}
+    # that nobody reached the target is an answer too
+    unreached = {c for c in columns if c not in cards and any(_not_reached(row, c) for row in rows)}
+    cards |= {c: card for c in unreached if (card := _installed(c)) is not None}
+    cards = {c: cards[c] for c in columns if c in cards}
     if not cards:
         return []
     lines = []
@@ -122,7 +128,7 @@ def _table(title: str, rows: Sequence[Row], columns: Sequence[Shown]) -> list[st
     models = [
         [markdown(row.name), *(_cell(row, c, card) for c, card in cards.items())]
         for row in rows
-        if any(_values(row, c.task, c.column) for c in cards)
+        if any(_values(row, c.task, c.column) or _not_reached(row, c) for c in cards)
     ]
     heads = [markdown(" ".join(filter(None, (card.title.partition(",")[0], unit(card))))) for card in cards.values()]
     align = ["left", *("right" for _ in cards)]
@@ -134,10 +140,19 @@ def _table(title: str, rows: Sequence[Row], columns: Sequence[Shown]) -> list[st
 def _cell(row: Row, column: Shown, card: Any) -> str:
     found = _interval(row, column)
     if found is None:
-        entry = row.record.tasks.get(column.task)
-        reason = entry.skipped_columns.get(column.column, "") if entry else ""
-        return "not reached" if reason.startswith("not reached") else "–"
+        return "not reached" if _not_reached(row, column) else "–"
     return _written(found, card)
+
+
+def _not_reached(row: Row, column: Shown) -> bool:
+    entry = row.record.tasks.get(column.task)
+    return entry is not None and entry.skipped_columns.get(column.column, "").startswith("not reached")
+
+
+def _installed(column: Shown) -> ColumnCard | None:
+    """The column in the installed task's card."""
+    card = installed_cards([column.task]).get(column.task)
+    return next((one for one in card.columns if one.name == column.column), None) if card else None
 
 
 def _written(found: Interval | None, card: Any) -> str:

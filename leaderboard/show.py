@@ -37,21 +37,15 @@ def only(
         UnknownName: there is none of that name.
     """
     from bench.errors import UnknownName
+    from leaderboard.headings import suites_beside
 
     for what, wanted in (("suite", suite), ("dataset", dataset), ("codec", codec)):
         names = {getattr(board, what) for board in found}
         if wanted is not None and wanted not in names:
             raise UnknownName(f"{what} among these records", wanted, sorted(names))
-        also = _beside(wanted) if beside and what == "suite" and wanted is not None else set[str]()
+        also = suites_beside(wanted) if beside and what == "suite" and wanted is not None else set[str]()
         found = [board for board in found if wanted is None or getattr(board, what) in {wanted, *also}]
     return found
-
-
-def _beside(suite: str) -> set[str]:
-    """Suites whose cards say that their tables are shown with those of `suite`."""
-    from bench import registry
-
-    return {name for name in registry.suite_files() if registry.suite_card(name).beside == suite}
 
 
 def tables_of(found: list[Board], form: TableFormat, wide: bool, brief: bool = False) -> str:

@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from bench.calibration.check import Check, Measured, aggregated
 from bench.calibration.lab import HOP, SAMPLE_RATE
 from bench.contract import CodecInfo, LatentUtterance, Score, Skipped, Utterance
-from bench.datasets.synthspeech import SynthSpeech
 from bench.seeding import generator
 from tasks import cost_at_quality
 from tasks.cost_at_quality import CostAtQuality
 from tasks.frontier import Point, least_cost
 from tasks.generation_scores import Heard
-from tasks.selftests.rows import Framing, Recordings, RowLab, Truth, here
+from tasks.selftests.rows import Framing, Recordings, RowLab, Truth, embedded_corpus, here
 
 DIM, WIDTH = 8, 64
 RATE_HZ = SAMPLE_RATE / HOP
@@ -270,7 +269,7 @@ class Fluent(Truth):
 
 def _heard(seed: int) -> Sequence[Measured]:
     """With the kernel distance as it is heard: the truth is all of the way there, at what it costs."""
-    corpus = SynthSpeech()
+    corpus = embedded_corpus()
     chosen = list(corpus.utterances("test"))[:6]
     recordings = Recordings({u: corpus.audio(u, SAMPLE_RATE) for u in chosen})
     given = {"utterances": len(chosen), "prompt_s": 1.2, "continue_s": 1.04, "timed": 0}

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 from bench.calibration.check import Check, Measured
 from bench.calibration.lab import HOP, SAMPLE_RATE
 from bench.contract import LatentUtterance, RowContext, Score, Skipped, Source
-from bench.datasets.synthspeech import SynthSpeech
 from bench.errors import BenchError
 from bench.metrics.intelligibility import normalise
 from bench.seeding import generator
@@ -22,7 +21,7 @@ from tasks.generation import METRICS, SHARED, Generation
 from tasks.generation_hearing import Hearing
 from tasks.generation_modes import Mode, plan
 from tasks.selftests import generation_kernel, generation_signals
-from tasks.selftests.rows import Framing, Recordings, RowLab, Truth, here
+from tasks.selftests.rows import Framing, Recordings, RowLab, Truth, embedded_corpus, here
 
 PROMPT_S, AHEAD_S, CAP = 1.2, 1.04, 1.5
 SNR_DB = (30.0, 10.0, -10.0)
@@ -93,7 +92,7 @@ class Reader(Truth):
 def _recordings(count: int) -> Recordings:
     """The first `count` test utterances of each of two voices, filled with zeros to whole frames: DNSMOS repeats what
     is short, so that it changes with a length."""
-    corpus = SynthSpeech()
+    corpus = embedded_corpus()
     every = list(corpus.utterances("test"))
     voices = list(dict.fromkeys(u.speaker for u in every))[:2]
     chosen = [u for voice in voices for u in [u for u in every if u.speaker == voice][:count]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -125,6 +126,12 @@ class Truth:
         """(B, T, D) as it is."""
         del source, generator
         return x
+
+
+def embedded_corpus() -> Any:
+    """The dataset `synthspeech`, found as every plug-in is."""
+    (entry,) = entry_points(group="latentbench.datasets", name="synthspeech")
+    return entry.load()()
 
 
 @contextmanager

@@ -64,6 +64,13 @@ def test_a_target_out_of_reach_is_said_and_not_a_number(row: Any) -> None:
     assert "not reached" in line and "0.020" in line
 
 
+def test_a_target_that_nobody_reached_has_its_column(row: Any) -> None:
+    for brief in (False, True):
+        text = report([row("a", 30.0, reached=False), row("b", 50.0, reached=False)], brief=brief)
+        (head,) = [line for line in text.splitlines() if "cost at quality" in line]
+        assert head.count("|") > 3 and text.count("not reached") == 2
+
+
 def test_the_frontier_has_every_row_and_its_target(row: Any) -> None:
     svg = draw([row("a", 30.0), row("b", 50.0)])
     assert svg.startswith("<?xml") and all(word in svg for word in (">a<", ">b<", ">target<", ">codec<", ">floor<"))
