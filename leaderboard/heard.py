@@ -159,7 +159,7 @@ def _written(found: Interval | None, card: Any) -> str:
     if found is None:
         return "–"
     shown = scaled(found, factor(card, 1.0))
-    if shown.low == shown.high:
+    if number(shown.low, card.decimals) == number(shown.high, card.decimals):
         return number(shown.value, card.decimals)
     return f"{number(shown.value, card.decimals)} {markdown(bounds(shown, card.decimals))}"
 

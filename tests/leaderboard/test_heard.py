@@ -61,7 +61,7 @@ def test_rows_that_are_alike_are_not_told_apart(row: Any) -> None:
 def test_a_target_out_of_reach_is_said_and_not_a_number(row: Any) -> None:
     text = report([row("a", 30.0), row("b", 50.0, reached=False)])
     (line,) = [one for one in text[text.index("### Cost") :].splitlines() if one.startswith("| b")]
-    assert "not reached" in line and "0.020" in line
+    assert "not reached" in line and "0.020 " in line and "0.020, 0.020" not in line
 
 
 def test_a_target_that_nobody_reached_has_its_column(row: Any) -> None:
