@@ -7,7 +7,8 @@ here they are rows, so that a model stands between what it cannot pass and what 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tabulate import tabulate
@@ -18,7 +19,7 @@ from bench.record import ColumnValues, Record
 from bench.stats import Interval, interval
 from leaderboard.board import Board, Row, boards
 from leaderboard.compare import difference
-from leaderboard.drawing import FIRST, INK, SECOND, STYLE
+from leaderboard.drawing import FIRST, INK, STYLE
 from leaderboard.headings import installed_cards
 from leaderboard.shown import bounds, factor, number, scaled, unit
 from leaderboard.text import markdown
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 GENERATION, COST = "generation", "cost_at_quality"
+LABEL_WIDTH, LABEL_HEIGHT = 3.5, 1.13
+"""Factors that a label of the frontier covers on either axis."""
 
 
 class Shown(NamedTuple):
@@ -130,11 +133,18 @@ def _table(title: str, rows: Sequence[Row], columns: Sequence[Shown]) -> list[st
         for row in rows
         if any(_values(row, c.task, c.column) or _not_reached(row, c) for c in cards)
     ]
-    heads = [markdown(" ".join(filter(None, (card.title.partition(",")[0], unit(card))))) for card in cards.values()]
+    heads = [markdown(" ".join(filter(None, (_head(c, card, title), unit(card))))) for c, card in cards.items()]
     align = ["left", *("right" for _ in cards)]
     body = [*ceiling, *models, *floor]
     table = tabulate(body, headers=["", *heads], tablefmt="pipe", disable_numparse=True, colalign=align)
     return [f"### {title}", table] if title else [table]
+
+
+def _head(column: Shown, card: ColumnCard, title: str) -> str:
+    """What a column is called; under a title that says of which mode, without that."""
+    if column.task == GENERATION and title:
+        return card.title.rpartition(",")[0] or card.title
+    return card.title
 
 
 def _cell(row: Row, column: Shown, card: Any) -> str:
@@ -207,7 +217,7 @@ def _ahead(rows: Sequence[Row], name: str) -> str:
 
 
 def draw(records: Iterable[Record], suite: str = "generation") -> str:
-    """SVG: quality over cost, a line a row through its frontier, every setting a point, and the target.
+    """SVG: quality over cost, a line a model through its frontier, every setting a point, and the target.
 
     Raises:
         BenchError: matplotlib is not installed, or no row has been swept.
@@ -217,7 +227,9 @@ def draw(records: Iterable[Record], suite: str = "generation") -> str:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise BenchError("--figure: needs matplotlib: pip install 'latentbench[docs]'") from error
-    swept = [row for row in _board(records, suite).rows if COST in row.record.tasks and _notes(row).get("points")]
+    board = _board(records, suite)
+    models = [row for row in board.rows if not board.control(row) and COST in row.record.tasks]
+    swept = [row for row in models if all(p["gflops"] > 0 for p in _notes(row).get("points", [{"gflops": 0}]))]
     if not swept:
         raise BenchError("--figure: expected rows whose cost was measured, got none")
     with mpl.rc_context(cast(Any, STYLE)):
@@ -236,17 +248,19 @@ def _notes(row: Row) -> dict[str, Any]:
 def _frontiers(axes: Axes, rows: Sequence[Row]) -> None:
     target = _notes(rows[0])["target"]
     better = 1 if target["ceiling"] > target["floor"] else -1
+    ends: dict[str, tuple[float, float]] = {}
     for row in rows:
         points = sorted((p["gflops"], p["quality"]) for p in _notes(row)["points"])
         best: list[tuple[float, float]] = []
         for cost, quality in points:
             if not best or better * quality > better * best[-1][1]:
                 best.append((cost, quality))
-        color = SECOND if row.record.submission.control else FIRST
-        axes.plot(*zip(*points, strict=True), color=color, marker="o", linestyle="", markersize=3, alpha=0.5)
-        axes.plot(*zip(*best, strict=True), color=color, linewidth=0.8)
-        place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "va": "center"}
-        axes.annotate(row.name, best[-1], (5, 0), **place)
+        axes.plot(*zip(*points, strict=True), color=FIRST, marker="o", linestyle="", markersize=3, alpha=0.5)
+        axes.plot(*zip(*best, strict=True), color=FIRST, linewidth=0.8)
+        ends[row.name] = best[-1]
+    for name, (end, place) in _placed(ends).items():
+        arrow = {"arrowstyle": "-", "color": INK, "linewidth": 0.4}
+        axes.annotate(name, end, place, fontsize=7, va="center", arrowprops=arrow if place[1] != end[1] else None)
     for name, value, style in (
         ("target", target["value"], "-"),
         ("codec", target["ceiling"], ":"),
@@ -255,6 +269,26 @@ def _frontiers(axes: Axes, rows: Sequence[Row]) -> None:
         axes.axhline(value, color=INK, linewidth=0.6, linestyle=style)
         axes.annotate(name, (0, value), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
     axes.set_xscale("log")
+    if axes.dataLim.y0 > 0:  # an unbiased distance may be below
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("GFLOP a second of audio, codec apart")
     axes.set_ylabel(f"{target['quality']} of continuations" + (", 0 is real" if better < 0 else ""))
     axes.margins(x=0.25)
+
+
+def _placed(ends: Mapping[str, tuple[float, float]]) -> dict[str, tuple[tuple[float, float], tuple[float, float]]]:
+    """Name → its point and where its label begins, so that no label lies on another: both axes are logarithmic.
+
+    >>> _placed({"a": (1.0, 50.0), "b": (1.1, 51.0)})["b"][1][1] > 51
+    True
+    """
+    out: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {}
+    for name, (x, y) in sorted(ends.items(), key=lambda item: item[1][1]):
+        high = y
+        beside = sorted(at for (other, _), (_, at) in out.values() if max(x / other, other / x) < LABEL_WIDTH)
+        for taken in beside:
+            if abs(math.log(high / taken)) < math.log(LABEL_HEIGHT):
+                high = taken * LABEL_HEIGHT
+        out[name] = (x, y), (x * 1.05, high)
+    return out
