@@ -8,7 +8,7 @@ import pytest
 
 from bench.datasets.synthspeech import SynthSpeech
 from bench.metrics.fidelity import DISTORTIONS
-from benchmarks import score
+from benchmarks import scoring as score
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is an extra: pip install 'latentbench[quality]'")
 
