@@ -225,7 +225,7 @@ def passed_by(names: Iterable[str], cache: Cache) -> SelfTestEntry | None:
     known, shipped = registry.names("selftests"), _shipped()
     entries = []
     for name in sorted(set(names)):
-        found = _known(name, code_of(known[name]), cache, shipped) if name in known else None
+        found = _known(name, known[name], cache, shipped) if name in known else None
         if found is None:
             return None
         entries.append(found)
@@ -239,7 +239,8 @@ def passed_by(names: Iterable[str], cache: Cache) -> SelfTestEntry | None:
     )
 
 
-def _known(name: str, code: str, cache: Cache, shipped: Mapping[str, Any]) -> dict[str, Any] | None:
+def _known(name: str, point: EntryPoint, cache: Cache, shipped: Mapping[str, Any]) -> dict[str, Any] | None:
+    code = code_of(point)
     for preset in ("full", "fast"):
         path = cache.path("selftests", {"name": name, "code": code, "preset": preset}, ".json")
         try:
@@ -247,7 +248,14 @@ def _known(name: str, code: str, cache: Cache, shipped: Mapping[str, Any]) -> di
         except (OSError, ValueError):
             continue
     entry = shipped.get(name)
-    return dict(entry) if entry and entry["code"] == code else None
+    return dict(entry) if entry and _holds(entry, point) else None
+
+
+def _holds(entry: Mapping[str, Any], point: EntryPoint) -> bool:
+    """Whether an outcome is of the present source and installed packages. An optional package that was there and is not
+    here decides nothing of what can run."""
+    versions = packages_of(point)
+    return entry["source"] == source_digest(point.module) and versions.items() <= entry["packages"].items()
 
 
 def _shipped() -> dict[str, Any]:

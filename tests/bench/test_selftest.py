@@ -188,8 +188,19 @@ def test_the_shipped_outcome_counts_while_the_code_is_the_same(
     monkeypatch.setattr(selftest, "_shipped", lambda: {"density": made.entry})
     entry = selftest.passed_by(["density"], Cache(tmp_path / "empty"))
     assert entry is not None and entry.preset == "full"
-    monkeypatch.setattr(selftest, "_shipped", lambda: {"density": {**made.entry, "code": "other"}})
-    assert selftest.passed_by(["density"], Cache(tmp_path / "empty")) is None
+    for other in ({"source": "other"}, {"packages": {**made.entry["packages"], "torch": "0"}}, {"packages": {}}):
+        monkeypatch.setattr(selftest, "_shipped", lambda other=other: {"density": {**made.entry, **other}})
+        assert selftest.passed_by(["density"], Cache(tmp_path / "empty")) is None, other
+
+
+def test_the_shipped_outcome_counts_where_an_optional_package_of_it_is_not_installed(
+    group: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not there decides no number: a plain install has no normalising flows."""
+    made = run(tmp_path / "c", "full")
+    entry = {**made.entry, "code": "with it", "packages": {**made.entry["packages"], "no-such-package": "1.0"}}
+    monkeypatch.setattr(selftest, "_shipped", lambda: {"density": entry})
+    assert selftest.passed_by(["density"], Cache(tmp_path / "empty")) is not None
 
 
 def test_what_is_still_known_of_other_groups_stays(group: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
