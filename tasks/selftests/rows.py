@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from bench.calibration.lab import HOP, SAMPLE_RATE, LabContext
 from bench.config import TaskCard
 from bench.contract import CodecInfo, LatentUtterance, Source, Utterance
+from bench.errors import BenchError
 from tasks import cost_at_quality, generation, generation_hearing
 
 
@@ -91,7 +92,7 @@ class RowLab(LabContext):
         return submission.parts if hasattr(submission, "parts") else {}
 
     def variant(self, settings: Mapping[str, Any]) -> Any:
-        raise NotImplementedError("a check with knobs says what they do")
+        raise BenchError(f"this row has no settings, asked for {', '.join(settings)}")
 
     def cached_json(self, key: Mapping[str, Any], make: Callable[[], Any]) -> Any:
         return self._remembered(key, make)

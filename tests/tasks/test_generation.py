@@ -13,13 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.contract import CodecInfo, LatentUtterance, Score, Skipped, Source, Utterance
+from bench.contract import LatentUtterance, Score, Skipped, Utterance
 from bench.datasets.synthspeech import SynthSpeech
 from bench.errors import BenchError, DataError, PluginError
 from bench.workers import pool
 from tasks.generation import METRICS, ROUTES, SHARED, Generation, overlap
 from tasks.generation_hearing import SLOW, Hearing
 from tasks.generation_modes import plan
+from tasks.selftests.generation import Mute
+from tasks.selftests.rows import Framing, Truth
 from tests.lab import LabContext
 from tests.tiny_whisper import tiny_whisper
 
@@ -28,18 +30,6 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is an extra: pip install 
 CORPUS = SynthSpeech()
 RATE, HOP = 16_000, 1280
 COUNT = 4
-
-
-class Framing:
-    """Frames of the waveform are the latents: nothing is lost."""
-
-    info = CodecInfo("framing", RATE, HOP, HOP)
-
-    def encode(self, audio: Tensor) -> Tensor:
-        return F.pad(audio, (0, -audio.shape[-1] % HOP)).unflatten(-1, (-1, HOP))[:, 0]
-
-    def decode(self, latents: Tensor) -> Tensor:
-        return latents.flatten(1)[:, None]
 
 
 class RowLab(LabContext):
@@ -88,35 +78,6 @@ class Few:
 
     def audio(self, utterance: Utterance, sample_rate: int) -> np.ndarray:
         return CORPUS.audio(utterance, sample_rate)
-
-
-class Truth:
-    """Knows what comes next, by the first frames of what it is given."""
-
-    def __init__(self, latents: Sequence[LatentUtterance]) -> None:
-        self.latents = latents
-
-    def rollout(
-        self, prompt: Tensor, frames: int, draws: int, generator: torch.Generator, mean: bool = False
-    ) -> Tensor:
-        past = prompt.shape[1]
-        found = [next(u.x for u in self.latents if torch.equal(u.x[:past], one)) for one in prompt]
-        return torch.stack([x[None, past : past + frames] for x in found])
-
-    def reconstruct(self, x: Tensor, source: Source, generator: torch.Generator) -> Tensor:
-        return x
-
-
-class Mute(Truth):
-    """Says nothing."""
-
-    def rollout(
-        self, prompt: Tensor, frames: int, draws: int, generator: torch.Generator, mean: bool = False
-    ) -> Tensor:
-        return torch.zeros(len(prompt), draws, frames, prompt.shape[2])
-
-    def reconstruct(self, x: Tensor, source: Source, generator: torch.Generator) -> Tensor:
-        return torch.zeros_like(x)
 
 
 class Sick(Truth):
