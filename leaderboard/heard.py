@@ -21,7 +21,7 @@ from leaderboard.board import Board, Row, boards
 from leaderboard.compare import difference
 from leaderboard.drawing import FIRST, INK, STYLE
 from leaderboard.headings import installed_cards
-from leaderboard.shown import bounds, factor, number, scaled, unit
+from leaderboard.shown import arrow, bounds, factor, number, scaled, unit
 from leaderboard.text import markdown
 
 if TYPE_CHECKING:
@@ -133,7 +133,9 @@ def _table(title: str, rows: Sequence[Row], columns: Sequence[Shown]) -> list[st
         for row in rows
         if any(_values(row, c.task, c.column) or _not_reached(row, c) for c in cards)
     ]
-    heads = [markdown(" ".join(filter(None, (_head(c, card, title), unit(card))))) for c, card in cards.items()]
+    heads = [
+        markdown(" ".join(filter(None, (_head(c, card, title), unit(card), arrow(card))))) for c, card in cards.items()
+    ]
     align = ["left", *("right" for _ in cards)]
     body = [*ceiling, *models, *floor]
     table = tabulate(body, headers=["", *heads], tablefmt="pipe", disable_numparse=True, colalign=align)
