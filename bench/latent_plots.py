@@ -33,7 +33,7 @@ def matplotlib() -> Any:
         import matplotlib as package
         from matplotlib.figure import Figure  # noqa: F401 — what is used of it
     except ImportError as error:
-        raise BenchError("plots need matplotlib: pip install 'latentbench[docs]'") from error
+        raise BenchError("plots need matplotlib: pip install 'latentbench[figures]'") from error
     return package
 
 

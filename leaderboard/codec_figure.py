@@ -28,7 +28,7 @@ def draw(boards: Sequence[Board]) -> str:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise BenchError("--figure: needs matplotlib: pip install 'latentbench[docs]'") from error
+        raise BenchError("--figure: needs matplotlib: pip install 'latentbench[figures]'") from error
     viewed = [(board, task_views(board, wide=True)[0]) for board in boards]
     viewed = [(board, view) for board, view in viewed if _points(view)]
     if not viewed:

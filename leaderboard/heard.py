@@ -228,7 +228,7 @@ def draw(records: Iterable[Record], suite: str = "generation") -> str:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise BenchError("--figure: needs matplotlib: pip install 'latentbench[docs]'") from error
+        raise BenchError("--figure: needs matplotlib: pip install 'latentbench[figures]'") from error
     board = _board(records, suite)
     models = [row for row in board.rows if not board.control(row) and COST in row.record.tasks]
     swept = [row for row in models if all(p["gflops"] > 0 for p in _notes(row).get("points", [{"gflops": 0}]))]

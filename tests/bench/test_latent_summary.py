@@ -154,7 +154,7 @@ def test_plots_and_json_hold_what_was_found_and_are_the_same_twice(tmp_path: Pat
 
 def test_a_missing_matplotlib_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(BenchError, match=r"plots need matplotlib: pip install 'latentbench\[docs\]'"):
+    with pytest.raises(BenchError, match=r"plots need matplotlib: pip install 'latentbench\[figures\]'"):
         latent_plots.matplotlib()
 
 
