@@ -125,7 +125,7 @@ def test_two_records_of_one_row_are_refused(committed: Path, run: Run) -> None:
     (committed / "copy.json").write_bytes(path.read_bytes())
     code, said = run("leaderboard")
     assert code == 2
-    assert f"{path.name} and copy.json are both the row mini / synthspeech / minicodec / a" in said
+    assert f"copy.json: the row mini / synthspeech / minicodec / a is already in {path.name}" in said
 
 
 def test_leaderboard_shows_the_packaged_records_or_a_folder(
