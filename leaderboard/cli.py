@@ -15,6 +15,7 @@ import typer
 from leaderboard.codecs_cli import codecs
 from leaderboard.formats import TableFormat
 from leaderboard.options import Dataset, Form, Fresh, Records, Suite, Wide
+from leaderboard.rows_cli import compare, show
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FRESH = Path("records")
+EMPTY = "no rows of models here; `bench run --submission NAME` makes them"
 
 
 class CheckFormat(str, Enum):
@@ -34,6 +36,8 @@ class CheckFormat(str, Enum):
 def register(app: typer.Typer) -> None:
     """Add this package's commands to the command line of `bench`."""
     app.command(name="leaderboard")(leaderboard)
+    app.command(name="show")(show)
+    app.command(name="compare")(compare)
     app.command(name="references")(references)
     app.command(name="check")(check)
     app.command(name="codecs")(codecs)
@@ -52,28 +56,40 @@ def leaderboard(
     brief: Annotated[
         bool, typer.Option("--brief", help="The first task's table alone, its best rows without controls.")
     ] = False,
+    columns: Annotated[
+        str, typer.Option(help="Only these columns, NAME,NAME or TASK.NAME, headline or not.", show_default=False)
+    ] = "",
+    sort: Annotated[str, typer.Option(help="Order the rows by this column, best first.", show_default=False)] = "",
     write: Annotated[
         Path | None, typer.Option(help="Write between the leaderboard markers of this file.", show_default=False)
     ] = None,
 ) -> None:
-    """Show the leaderboard."""
+    """Show the leaderboard: a board at a glance; more with --columns or --wide."""
     from bench.errors import BenchError
     from bench.markers import replace_block
     from leaderboard.board import boards
-    from leaderboard.show import only, shown, tables_of
-    from leaderboard.store import committed_folder, read_rows
+    from leaderboard.pick import require_columns
+    from leaderboard.show import left_out, only, overview_of, shown, tables_of
+    from leaderboard.store import Gathered, committed_folder, gather
 
     if write is not None and form is not TableFormat.md:
         raise BenchError("--write needs --format md: the markers are Markdown comments")
-    if brief and (wide or form in (TableFormat.csv, TableFormat.json)):
-        raise BenchError("leaderboard: --brief is for text, and without --wide")
-    base = read_rows(committed_folder() if records is None else records)
-    found = boards(base, [] if fresh is None else read_rows(fresh))
-    text = tables_of(only([b for b in found if not b.of_codecs], suite, dataset, codec, not brief), form, wide, brief)
+    if brief and (wide or columns or form in (TableFormat.csv, TableFormat.json)):
+        raise BenchError("leaderboard: --brief is for text, and without --wide and --columns")
+    chosen = tuple(name.strip() for name in columns.split(",") if name.strip())
+    base = gather(committed_folder() if records is None else records)
+    over = Gathered() if fresh is None else gather(fresh)
+    found = only([b for b in boards(base.rows, over.rows) if not b.of_codecs], suite, dataset, codec, not brief)
+    require_columns(found, [*chosen, *([sort] if sort else [])])
+    if form is TableFormat.terminal and not (wide or brief or chosen):
+        text = overview_of(found, sort)
+    else:
+        text = tables_of(found, form, wide, brief, chosen, sort)
     if write is None:
-        shown(text)
+        shown(text if found or form in (TableFormat.csv, TableFormat.json) else EMPTY)
     else:
         replace_block(write, "leaderboard", text)
+    left_out([*base.faults, *over.faults])
 
 
 def references(
@@ -189,7 +205,7 @@ def after_run(records: Path, written: list[Path], wide: bool = False) -> str:
     """
     from bench.record import read
     from leaderboard.board import board_key, boards
-    from leaderboard.show import tables_of
+    from leaderboard.show import overview_of, tables_of
     from leaderboard.store import committed_folder
 
     mine = [read(path) for path in written]
@@ -198,7 +214,11 @@ def after_run(records: Path, written: list[Path], wide: bool = False) -> str:
     others = [path for path in sorted(records.glob("*.json")) if path.resolve() not in done]
     fresh = _readable(others) + mine
     found = boards(_readable(sorted(committed_folder().glob("*.json"))), fresh)
-    return tables_of([b for b in found if (b.suite, b.dataset, b.codec) in keys], TableFormat.terminal, wide)
+    found = [b for b in found if (b.suite, b.dataset, b.codec) in keys]
+    of_models = [b for b in found if not b.of_codecs]
+    if wide or len(of_models) < len(found):
+        return tables_of(found, TableFormat.terminal, wide)
+    return overview_of(found)
 
 
 def _readable(paths: list[Path]) -> list[Record]:

@@ -34,13 +34,15 @@ def codecs(
     from bench.errors import BenchError
     from bench.markers import replace_block
     from leaderboard.board import boards
-    from leaderboard.show import only, shown, tables_of
-    from leaderboard.store import committed_folder, read_rows
+    from leaderboard.show import left_out, only, shown, tables_of
+    from leaderboard.store import Gathered, committed_folder, gather
 
     if write is not None and form is not TableFormat.md:
         raise BenchError("--write needs --format md: the markers are Markdown comments")
-    base = read_rows(committed_folder() if records is None else records)
-    found = [b for b in boards(base, [] if fresh is None else read_rows(fresh)) if b.of_codecs]
+    base = gather(committed_folder() if records is None else records)
+    over = Gathered() if fresh is None else gather(fresh)
+    found = [b for b in boards(base.rows, over.rows) if b.of_codecs]
+    left_out([*base.faults, *over.faults])
     found = only(found, suite, dataset, None)
     if not found:
         raise BenchError(f"codecs: {NONE}")

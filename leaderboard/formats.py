@@ -13,3 +13,11 @@ class TableFormat(str, Enum):
     csv = "csv"
     json = "json"
     latex = "latex"
+
+
+class TextFormat(str, Enum):
+    """What the commands that tell of one or two rows write."""
+
+    terminal = "terminal"
+    md = "md"
+    json = "json"

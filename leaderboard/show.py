@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -11,6 +12,7 @@ from leaderboard.formats import TableFormat
 
 if TYPE_CHECKING:
     from leaderboard.board import Board
+    from leaderboard.store import Fault
 
 ASCII = {
     "−": "-",
@@ -25,6 +27,8 @@ ASCII = {
     "·": "|",
     "×": "x",
     "…": "...",
+    "±": "+-",
+    "Δ": "d",
 }
 
 
@@ -45,17 +49,39 @@ def only(
             raise UnknownName(f"{what} among these records", wanted, sorted(names))
         also = suites_beside(wanted) if beside and what == "suite" and wanted is not None else set[str]()
         found = [board for board in found if wanted is None or getattr(board, what) in {wanted, *also}]
-    return found
+    return sorted(found, key=lambda board: board.suite != suite)
 
 
-def tables_of(found: list[Board], form: TableFormat, wide: bool, brief: bool = False) -> str:
-    """The boards with the titles and questions of the installed tasks."""
+def tables_of(
+    found: list[Board],
+    form: TableFormat,
+    wide: bool,
+    brief: bool = False,
+    columns: Sequence[str] = (),
+    sort: str = "",
+) -> str:
+    """The boards with the titles and questions of the installed tasks; see `leaderboard.table.tables`."""
     from leaderboard.headings import installed_cards
     from leaderboard.references import read_references
     from leaderboard.table import tables
 
     names = {name for board in found for row in board.rows for name in row.record.tasks}
-    return tables(found, form.value, wide, installed_cards(names), read_references(), brief)
+    return tables(found, form.value, wide, installed_cards(names), read_references(), brief, columns, sort)
+
+
+def overview_of(found: list[Board], sort: str = "") -> str:
+    """The boards at a glance."""
+    from leaderboard.overview import overview
+
+    return overview(found, sort)
+
+
+def left_out(faults: Sequence[Fault]) -> None:
+    """Say on the error stream which files of the folders are not shown, and why."""
+    from leaderboard.text import plain
+
+    for fault in faults:
+        typer.echo(f"not shown: {plain(fault.file, 80)}: {plain(fault.reason)}", err=True)
 
 
 def shown(text: str) -> None:

@@ -17,6 +17,7 @@ from leaderboard.judged import Judged, judged
 from leaderboard.shown import factor, scaled
 
 Rank = Literal["best", "tied", "behind", ""]
+Bound = Literal["lower", "upper", ""]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Cell:
 
     interval: Interval | None = None
     rank: Rank = ""
-    bound: Literal["lower", "upper", ""] = ""
+    bound: Bound = ""
     unscored: Mapping[str, int] = field(default_factory=dict)
     attempted: int = 0
     status: Literal["scored", "skipped", "failed", "absent"] = "scored"
@@ -59,15 +60,20 @@ class TaskView:
     controls: Mapping[str, Control] = field(default_factory=dict)
 
 
-def task_views(board: Board, wide: bool = False) -> list[TaskView]:
-    """One view per task, in the order of the newest row; with `wide` all columns, else the headline ones."""
+def task_views(board: Board, wide: bool = False, chosen: Sequence[str] = ()) -> list[TaskView]:
+    """One view per task, in the order of the newest row; with `wide` all columns, else the headline ones.
+
+    Args:
+        chosen: only these columns, as COLUMN or TASK.COLUMN, and only the tasks that have one of them.
+    """
     names = list(board.newest.tasks)
     for row in board.rows:
         names += [name for name in row.record.tasks if name not in names]
-    return [_task_view(board, name, wide) for name in names]
+    views = [_task_view(board, name, wide, chosen) for name in names]
+    return [view for view in views if view.columns] if chosen else views
 
 
-def _task_view(board: Board, name: str, wide: bool) -> TaskView:
+def _task_view(board: Board, name: str, wide: bool, chosen: Sequence[str]) -> TaskView:
     entries = {row.name: row.record.tasks[name] for row in board.rows if name in row.record.tasks}
     scored = [row for row in board.rows if row.name in entries and entries[row.name].status == "scored"]
     version = max(entries[row.name].version for row in scored) if scored else max(e.version for e in entries.values())
@@ -76,7 +82,8 @@ def _task_view(board: Board, name: str, wide: bool) -> TaskView:
     other = {n: why for n, entry in entries.items() if (why := _mismatch(entry, version, parameters))}
     rows = tuple(row for row in board.rows if row.name not in other)
     cards = _cards([entries[row.name] for row in _newest_first(rows) if row.name in entries])
-    columns = [_column(card, board, rows, entries) for card in cards.values() if wide or card.headline]
+    shown = [c for c in cards.values() if (is_chosen(chosen, name, c) if chosen else wide or c.headline)]
+    columns = [_column(card, board, rows, entries) for card in shown]
     controls = {row.name: kind for row in rows if (kind := board.control(row))}
     skipped: dict[str, dict[str, str]] = {}
     for row in rows:
@@ -84,8 +91,15 @@ def _task_view(board: Board, name: str, wide: bool) -> TaskView:
             for column, reason in entries[row.name].skipped_columns.items():
                 if column not in cards:
                     skipped.setdefault(column, {})[row.name] = reason
+    if chosen:
+        skipped = {}
     placed = by_predictability(rows, columns) if board.of_codecs else _sorted(rows, columns, controls)
     return TaskView(name, version, placed, tuple(columns), other, skipped, controls)
+
+
+def is_chosen(chosen: Sequence[str], task: str, card: ColumnCard) -> bool:
+    """Whether a column is among those named COLUMN or TASK.COLUMN."""
+    return card.name in chosen or f"{task}.{card.name}" in chosen
 
 
 def _mismatch(entry: TaskEntry, version: int, parameters: Mapping[str, Any]) -> str:
@@ -170,10 +184,10 @@ def _cell(card: ColumnCard, row: Row, entry: TaskEntry | None, values: ColumnVal
         return Cell(status="absent", reason=reason or "no utterances", attempted=len(whole))
     found = interval(values.values, row.speakers, values.weights, card.aggregate)
     in_table = scaled(found, factor(card, row.record.codec.frame_rate))
-    return Cell(in_table, "", _bound(entry, card), unscored, len(whole))
+    return Cell(in_table, "", noted_bound(entry, card), unscored, len(whole))
 
 
-def _bound(entry: TaskEntry, card: ColumnCard) -> Literal["lower", "upper", ""]:
+def noted_bound(entry: TaskEntry, card: ColumnCard) -> Bound:
     """What the task noted about this row; a column that may hold bounds need not hold one in every row."""
     noted = entry.notes.get("bounds")
     found = noted.get(card.name) if isinstance(noted, dict) else None

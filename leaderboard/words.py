@@ -17,7 +17,16 @@ UNBELIEVED = "‡"
 
 
 def footnotes(view: TaskView, named: Named) -> list[str]:
-    """Why cells of this table are empty, partial or missing. Equal reasons share a line."""
+    """Why cells of this table are empty, partial or missing. Rows with equal reasons in equal columns share a line."""
+    lines = empty_cells(view, named) + _column_notes(view, named)
+    others: dict[str, list[str]] = {}
+    for name, why in view.other.items():
+        others.setdefault(plain(why), []).append(named(name))
+    return lines + [f"not in this table: {', '.join(names)} ({why})" for why, names in others.items()]
+
+
+def empty_cells(view: TaskView, named: Named) -> list[str]:
+    """A line for each reason, with the rows and columns that it holds for."""
     notes: dict[tuple[str, str, str], list[str]] = {}
     for row in view.rows:
         for column in view.columns:
@@ -34,12 +43,16 @@ def footnotes(view: TaskView, named: Named) -> list[str]:
             if entry is not None and entry.status != "scored":
                 mark = "failed" if entry.status == "failed" else "–"
                 notes.setdefault((mark, named(row.name), f"{entry.status}: {plain(entry.reason)}"), [])
-    lines = [_footnote(key, titles, len(view.columns)) for key, titles in notes.items()]
-    lines += _column_notes(view, named)
-    others: dict[str, list[str]] = {}
-    for name, why in view.other.items():
-        others.setdefault(plain(why), []).append(named(name))
-    return lines + [f"not in this table: {', '.join(names)} ({why})" for why, names in others.items()]
+    shared: dict[tuple[str, str, str], list[str]] = {}
+    for (mark, name, reason), titles in notes.items():
+        # a reason that holds for the whole row needs no list of columns
+        where = f", {', '.join(titles)}" if titles and len(titles) != len(view.columns) else ""
+        shared.setdefault((mark, where, reason), []).append(name)
+    return [f"{mark} {_all_or(names, view)}{where}: {reason}" for (mark, where, reason), names in shared.items()]
+
+
+def _all_or(names: list[str], view: TaskView) -> str:
+    return "every row" if len(names) == len(view.rows) > 2 else ", ".join(names)
 
 
 def _reason(cell: Cell) -> tuple[str, str]:
@@ -52,13 +65,6 @@ def _reason(cell: Cell) -> tuple[str, str]:
     if cell.status == "failed":
         return "failed", plain(cell.reason)
     return "–", f"skipped: {plain(cell.reason)}" if cell.status == "skipped" else plain(cell.reason)
-
-
-def _footnote(key: tuple[str, str, str], titles: list[str], columns: int) -> str:
-    mark, row, reason = key
-    # a reason that holds for the whole row needs no list of columns
-    where = f", {', '.join(titles)}" if titles and len(titles) < columns else ""
-    return f"{mark} {row}{where}: {reason}"
 
 
 def _column_notes(view: TaskView, named: Named) -> list[str]:
@@ -77,8 +83,8 @@ def _column_notes(view: TaskView, named: Named) -> list[str]:
     return [f"{text}: {', '.join(titles)}" for text, titles in notes.items()]
 
 
-def legend(views: Sequence[TaskView], best_mark: str, named: Named) -> list[str]:
-    """Only the marks that the tables above use."""
+def legend(views: Sequence[TaskView], best_mark: str, named: Named, brief: bool = False) -> list[str]:
+    """Only the marks that the tables above use; `brief`: not what stands beside the table."""
     cells = [cell for view in views for column in view.columns for cell in column.cells.values()]
     lines = []
     if any(cell.rank == "best" for cell in cells):
@@ -96,6 +102,8 @@ def legend(views: Sequence[TaskView], best_mark: str, named: Named) -> list[str]
         lines.append("UNTRAINED: a codec with random weights, never ranked")
     if any(not row.believed for row in rows.values()):
         lines.append(f"{UNBELIEVED} no passed self-test for this code")
+    if brief:
+        return lines
     if controls := {name: kind for view in views for name, kind in view.controls.items()}:
         lines.append("controls, never ranked: " + ", ".join(f"{named(n)} ({kind})" for n, kind in controls.items()))
     if any(column.judged.ranks and column.card.headline for view in views for column in view.columns):

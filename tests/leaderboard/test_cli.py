@@ -110,22 +110,60 @@ def test_check_refuses_what_cannot_be_compared(tmp_path: Path, made: Any, run: R
         (lambda t: t[:1000], "not a record"),
     ],
 )
-def test_edited_records_are_refused(committed: Path, run: Run, edit: Callable[[str], str], message: str) -> None:
+def test_edited_records_are_refused_by_the_check_and_left_out_of_the_table(
+    committed: Path, run: Run, edit: Callable[[str], str], message: str
+) -> None:
     path = next(committed.glob("a--*.json"))
     path.write_text(edit(path.read_text("utf-8")), encoding="utf-8")
-    for command in (("leaderboard",), ("check", "--fresh", committed)):
-        code, said = run(*command)
-        assert code == 2
-        assert message in said
-        assert path.name in said
+    code, said = run("check", "--fresh", committed)
+    assert code == 2
+    assert message in said
+    assert path.name in said
+    code, said = run("leaderboard")
+    assert code == 0
+    assert f"not shown: {path.name}: " in said
+    assert message in " ".join(said.split())
+    assert "\nb " in said
+    assert "\na " not in said
 
 
-def test_two_records_of_one_row_are_refused(committed: Path, run: Run) -> None:
+def test_of_two_records_of_one_row_the_first_is_shown_and_the_check_refuses(committed: Path, run: Run) -> None:
     path = next(committed.glob("a--*.json"))
     (committed / "copy.json").write_bytes(path.read_bytes())
+    message = f"copy.json: the row mini / synthspeech / minicodec / a is already in {path.name}"
     code, said = run("leaderboard")
+    assert code == 0
+    assert f"not shown: {message}" in said
+    code, said = run("check", "--fresh", committed)
     assert code == 2
-    assert f"copy.json: the row mini / synthspeech / minicodec / a is already in {path.name}" in said
+    assert message in said
+
+
+def test_a_table_of_nothing_says_how_to_make_rows(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "empty").mkdir()
+    code, said = run("leaderboard", "--records", tmp_path / "empty")
+    assert code == 0
+    assert said == "no rows of models here; `bench run --submission NAME` makes them\n"
+    assert json.loads(run("leaderboard", "--records", tmp_path / "empty", "--format", "json")[1]) == []
+    code, said = run("leaderboard", "--records", tmp_path / "missing")
+    assert code == 2
+    assert "no such folder of records" in said
+
+
+def test_columns_and_order_are_the_readers(run: Run, committed: Path) -> None:
+    code, said = run("leaderboard", "--columns", "gain_80ms,rollout_gap.gap_160ms", "--sort", "gap_160ms")
+    shown = json.loads(run("leaderboard", "--columns", "gain_80ms", "--format", "json")[1])
+    assert code == 0
+    assert [c["name"] for task in shown[0]["tasks"] for c in task["columns"]] == ["gain_80ms"]
+    # by the gain b is first, by the gap, of which less is better, a
+    assert said.index("\na ") < said.index("\nb ")
+    unsorted = run("leaderboard", "--columns", "gain_80ms,rollout_gap.gap_160ms")[1]
+    assert unsorted.index("\nb ") < unsorted.index("\na ")
+    assert run("leaderboard", "--columns", "gain_80ms", "--sort", "nothing")[0] == 2
+    code, said = run("leaderboard", "--columns", "gain_80")
+    assert code == 2
+    assert "no column 'gain_80'" in said
+    assert "gain_80ms" in said
 
 
 def test_leaderboard_shows_the_packaged_records_or_a_folder(
@@ -210,7 +248,7 @@ def test_a_terminal_without_unicode_still_sees_minus_signs(tmp_path: Path, made:
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert b"-3.00 [-3.00, -3.00]" in done.stdout
+    assert b"-3.00+-0.00" in done.stdout
 
 
 def test_nothing_here_loads_torch(tmp_path: Path, made: Any) -> None:
