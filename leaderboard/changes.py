@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from leaderboard.regress import Change, Comparison, Key
 from leaderboard.shown import bounds, number, unit
-from leaderboard.table import WIDTH
+from leaderboard.styles import WIDTH
 from leaderboard.text import plain, wrapped
 
 NAME_WIDTH = 20
