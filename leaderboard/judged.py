@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from bench.config import ColumnCard
 from bench.record import ColumnValues
@@ -12,7 +13,7 @@ from bench.stats import Interval
 from leaderboard.board import Board, Row
 from leaderboard.compare import covers_zero, difference, surely_worse
 from leaderboard.comparisons import detectable, holm, p_value
-from leaderboard.ranks import rank_intervals
+from leaderboard.ranks import LazyRanks, rank_intervals
 from leaderboard.shown import factor, scaled
 
 ALPHA = 0.05
@@ -95,13 +96,16 @@ def judged(
     best, *rest = ordered
     differences = {name: change(best, name) for name in sorted(rest)}
     p = {name: p_value(found) for name, found in differences.items()}
-    ranks = rank_intervals(
-        {name: values[name].values for name in ordered},
-        rows[best].speakers,
-        {name: values[name].weights for name in ordered},
-        card.aggregate,
-        better="lower" if card.better == "lower" else "higher",
-        target=1.0 if card.better == "one" else None,
+    ranks = LazyRanks(
+        partial(
+            rank_intervals,
+            {name: values[name].values for name in ordered},
+            rows[best].speakers,
+            {name: values[name].weights for name in ordered},
+            card.aggregate,
+            better="lower" if card.better == "lower" else "higher",
+            target=1.0 if card.better == "one" else None,
+        )
     )
     return Judged(best, differences, p, holm(p), ranks, beaten, noise)
 

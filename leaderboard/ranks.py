@@ -12,7 +12,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 import numpy as np
@@ -34,6 +34,31 @@ from bench.stats import (
 
 TINY = 1e-12
 """Of the values' size: a difference below it is rounding."""
+ALIKE = 1e-6
+"""Of two variances' sum: below it their difference's variance is not taken from the covariance."""
+
+
+class LazyRanks(Mapping[str, tuple[int, int]]):
+    """Row → (best rank, worst rank), found out when first asked for: all pairs of a thousand rows take seconds."""
+
+    def __init__(self, find: Callable[[], Mapping[str, tuple[int, int]]]) -> None:
+        self._find = find
+        self._found: Mapping[str, tuple[int, int]] | None = None
+
+    @property
+    def _ranks(self) -> Mapping[str, tuple[int, int]]:
+        if self._found is None:
+            self._found = self._find()
+        return self._found
+
+    def __getitem__(self, name: str) -> tuple[int, int]:
+        return self._ranks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ranks)
+
+    def __len__(self) -> int:
+        return len(self._ranks)
 
 
 def rank_intervals(
@@ -89,15 +114,35 @@ def _separated(values: np.ndarray, draws: np.ndarray, n: int) -> np.ndarray:
     if n < 2 or count < 2:
         return apart
     differences = values[:, None] - values[None, :]
-    spread = np.zeros((count, count))
+    away = draws - values[:, None]
+    spread = _spread(away)
     largest = np.zeros(draws.shape[1])
     size = max(float(np.abs(values).max()), 1.0) * TINY
     for i in range(count - 1):
-        away = draws[i] - draws[i + 1 :] - differences[i, i + 1 :, None]
-        spread[i, i + 1 :] = spread[i + 1 :, i] = scale = deviation(away)
-        if (moves := scale > size).any():
-            largest = np.maximum(largest, (np.abs(away[moves]) / scale[moves, None]).max(axis=0))
+        moves = np.flatnonzero(spread[i, i + 1 :] > size) + i + 1
+        if len(moves):
+            found = away[moves]
+            found -= away[i]
+            np.abs(found, out=found)
+            found /= spread[i, moves, None]
+            np.maximum(largest, found.max(axis=0), out=largest)
     # the same widening as that of single intervals, at this quantile
     share = min(float(ndtr(np.quantile(largest, LEVEL))), 1 - TINY)
     critical = math.sqrt(n / (n - 1)) * student(n, share)
     return np.asarray(np.abs(differences) > np.maximum(critical * spread, size))
+
+
+def _spread(away: np.ndarray) -> np.ndarray:
+    """Standard deviation of every pair's difference: (K, K) of resamples (K, replicates).
+
+    From the covariances, which is quick; rows so alike that these would cancel are taken difference by difference.
+    """
+    size = float(np.abs(away).max()) or 1.0
+    covariance = np.atleast_2d(np.cov(away / size))
+    own = np.diag(covariance)
+    both = own[:, None] + own[None, :]
+    squared = both - 2 * covariance
+    spread = np.sqrt(np.maximum(squared, 0.0)) * size
+    for i, j in np.argwhere(np.triu(squared <= ALIKE * both, 1)):
+        spread[i, j] = spread[j, i] = deviation(away[i] - away[j])
+    return np.asarray(spread)

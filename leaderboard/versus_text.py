@@ -51,8 +51,8 @@ def in_words(found: Versus) -> list[str]:
         titles = [plain(m.card.title, 60) for m in ranked if m.verdict == verdict]
         lines += [f"{name}: {'; '.join(titles)}."] if titles else []
     if unsure := [m for m in ranked if _within_seeds(m)]:
-        unsure_titles = "; ".join(plain(m.card.title, 60) for m in unsure)
-        lines.append(f"Another seed alone has moved one of the rows by as much (~): {unsure_titles}.")
+        moved = "; ".join(plain(m.card.title, 60) for m in unsure)
+        lines.append(f"Another seed alone has moved one of the rows by as much (~): {moved}.")
     return lines
 
 
