@@ -95,8 +95,10 @@ def _brief(
         for column in view.columns
     )
     view = replace(view, rows=tuple(models[:MOST_ROWS]), columns=columns, controls={}, skipped={})
+    # only what is in the table has its date, commit and machine under it
+    shown = replace(board, rows=view.rows or board.rows)
     parts = [title(board, style), _task(view, style, named, cards.get(view.name), ())]
-    about = [*legend([view], style.best_mark, named), interval_label(board, [view]), *provenance(board, named)]
+    about = [*legend([view], style.best_mark, named), interval_label(board, [view]), *provenance(shown, named)]
     if len(models) > MOST_ROWS:
         about.insert(0, f"{len(models) - MOST_ROWS} more rows are in the whole table")
     parts.append("\n".join(style.item(style.escape(line)) for line in about if line))
