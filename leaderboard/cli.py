@@ -69,7 +69,7 @@ def leaderboard(
     from bench.markers import replace_block
     from leaderboard.board import boards
     from leaderboard.pick import require_columns
-    from leaderboard.show import left_out, only, overview_of, shown, tables_of
+    from leaderboard.show import left_out, only, overview_of, shown, tables_of, working
     from leaderboard.store import Gathered, committed_folder, gather
 
     if write is not None and form is not TableFormat.md:
@@ -77,14 +77,15 @@ def leaderboard(
     if brief and (wide or columns or form in (TableFormat.csv, TableFormat.json)):
         raise BenchError("leaderboard: --brief is for text, and without --wide and --columns")
     chosen = tuple(name.strip() for name in columns.split(",") if name.strip())
-    base = gather(committed_folder() if records is None else records)
-    over = Gathered() if fresh is None else gather(fresh)
-    found = only([b for b in boards(base.rows, over.rows) if not b.of_codecs], suite, dataset, codec, not brief)
-    require_columns(found, [*chosen, *([sort] if sort else [])])
-    if form is TableFormat.terminal and not (wide or brief or chosen):
-        text = overview_of(found, sort)
-    else:
-        text = tables_of(found, form, wide, brief, chosen, sort)
+    with working("reading and comparing rows"):
+        base = gather(committed_folder() if records is None else records)
+        over = Gathered() if fresh is None else gather(fresh)
+        found = only([b for b in boards(base.rows, over.rows) if not b.of_codecs], suite, dataset, codec, not brief)
+        require_columns(found, [*chosen, *([sort] if sort else [])])
+        if form is TableFormat.terminal and not (wide or brief or chosen):
+            text = overview_of(found, sort)
+        else:
+            text = tables_of(found, form, wide, brief, chosen, sort)
     if write is None:
         shown(text if found or form in (TableFormat.csv, TableFormat.json) else EMPTY)
     else:

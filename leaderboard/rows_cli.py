@@ -31,17 +31,19 @@ def show(
 ) -> None:
     """Show one row: what it is, every measure with interval and rank, what is missing, and how to make it again."""
     from leaderboard.row_text import as_json, as_text
-    from leaderboard.show import shown
+    from leaderboard.show import shown, working
     from leaderboard.styles import STYLES
 
     found = _boards(records, fresh, suite, dataset, codec)
     having = [board for board in found if any(r.name == row for r in board.rows)]
     if not having:
         raise _unknown(found, row)
-    if form is TextFormat.json:
-        shown(as_json(having, row, wide))
-        return
-    shown("\n\n".join(as_text(board, row, STYLES[form.value], wide) for board in having))
+    with working("comparing it with the rows of its tables"):
+        if form is TextFormat.json:
+            text = as_json(having, row, wide)
+        else:
+            text = "\n\n".join(as_text(board, row, STYLES[form.value], wide) for board in having)
+    shown(text)
 
 
 def compare(
@@ -59,7 +61,7 @@ def compare(
     """Compare two rows by paired differences, in words and numbers, on every board that has both."""
     from bench.errors import BenchError
     from leaderboard.pick import require_columns
-    from leaderboard.show import shown
+    from leaderboard.show import shown, working
     from leaderboard.styles import STYLES
     from leaderboard.versus import versus
     from leaderboard.versus_text import as_json, as_text
@@ -73,7 +75,8 @@ def compare(
         raise BenchError(f"compare: {first!r} and {second!r} stand in no table together")
     chosen = tuple(name.strip() for name in columns.split(",") if name.strip())
     require_columns(both, chosen)
-    made = [versus(board, first, second, wide, chosen) for board in both]
+    with working("comparing"):
+        made = [versus(board, first, second, wide, chosen) for board in both]
     if form is TextFormat.json:
         shown(as_json(made))
         return
@@ -84,11 +87,12 @@ def _boards(
     records: Path | None, fresh: Path | None, suite: str | None, dataset: str | None, codec: str | None
 ) -> list[Board]:
     from leaderboard.board import boards
-    from leaderboard.show import left_out, only
+    from leaderboard.show import left_out, only, working
     from leaderboard.store import Gathered, committed_folder, gather
 
-    base = gather(committed_folder() if records is None else records)
-    over = Gathered() if fresh is None else gather(fresh)
+    with working("reading records"):
+        base = gather(committed_folder() if records is None else records)
+        over = Gathered() if fresh is None else gather(fresh)
     left_out([*base.faults, *over.faults])
     return only(boards(base.rows, over.rows), suite, dataset, codec)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -74,6 +75,13 @@ def overview_of(found: list[Board], sort: str = "") -> str:
     from leaderboard.overview import overview
 
     return overview(found, sort)
+
+
+def working(what: str) -> AbstractContextManager[Any]:
+    """Say on a terminal's error stream that something takes its time; nothing elsewhere."""
+    from rich.console import Console
+
+    return Console(stderr=True).status(what)
 
 
 def left_out(faults: Sequence[Fault]) -> None:
