@@ -37,6 +37,7 @@ records: $(VENV)/.installed-run
 	@$(BIN)/bench run $(ROWS) --records leaderboard/records
 	@$(BIN)/bench run $(addprefix --submission ,raw_ar_v1 $(FAMILIES)) --seed 1 --records leaderboard/records
 	@$(BIN)/bench run --submission rvq_ar_v1 --suite codes --records leaderboard/records
+	@$(BIN)/bench run $(addprefix --submission ,raw_ar_v1 $(FAMILIES) control_copy_last control_marginal) --suite quick --records leaderboard/records
 	@$(BIN)/bench leaderboard --suite mini --brief --format md --write README.md
 	@$(BIN)/bench leaderboard --format md --write docs/leaderboard.md
 	@$(BIN)/bench findings --write docs/baselines.md
