@@ -29,6 +29,13 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     return outward(included(markdown, docs.parent), source, docs, str(config["extra"].get("repository") or ""))
 
 
+def on_post_build(config: Any) -> None:
+    """Called by mkdocs at the end: the index of the search as a script too, which pages opened from a folder ask for."""
+    found = Path(config["site_dir"]) / "search" / "search_index.json"
+    if found.is_file():
+        found.with_suffix(".js").write_text(f"var __index = {found.read_text('utf-8')}", encoding="utf-8")
+
+
 def included(markdown: str, root: Path) -> str:
     """`markdown` with every include replaced.
 
