@@ -30,7 +30,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 
 def on_post_build(config: Any) -> None:
-    """Called by mkdocs at the end: the index of the search as a script too, which pages opened from a folder ask for."""
+    """Called by mkdocs at the end: the index of the search as a script too, which pages opened from a folder read."""
     found = Path(config["site_dir"]) / "search" / "search_index.json"
     if found.is_file():
         found.with_suffix(".js").write_text(f"var __index = {found.read_text('utf-8')}", encoding="utf-8")

@@ -47,12 +47,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     # an address that nobody has: what a build asked of a network would fail
-    environment = {
-        **os.environ,
-        "NO_MKDOCS_2_WARNING": "1",
-        "HTTPS_PROXY": "http://127.0.0.1:9",
-        "LATENTBENCH_REPOSITORY": "",
-    }
+    over = {"NO_MKDOCS_2_WARNING": "1", "HTTPS_PROXY": "http://127.0.0.1:9", "LATENTBENCH_REPOSITORY": ""}
+    environment = {**os.environ, **over}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WARNING" not in done.stdout + done.stderr
@@ -131,7 +127,6 @@ def test_links_between_sources_lead_somewhere_too() -> None:
     broken = []
     for page in PAGES:
         text = re.sub(r"^(```|~~~).*?^\1", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-        for target in re.findall(r"\]\(([^)\s#:]+)(?:#[^)]*)?\)", re.sub(r"`[^`\n]*`", "", text)):
-            if not (page.parent / target).exists():
-                broken.append(f"{page.relative_to(ROOT)}: {target}")
+        targets = re.findall(r"\]\(([^)\s#:]+)(?:#[^)]*)?\)", re.sub(r"`[^`\n]*`", "", text))
+        broken += [f"{page.relative_to(ROOT)}: {to}" for to in targets if not (page.parent / to).exists()]
     assert not broken
