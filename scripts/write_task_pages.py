@@ -78,7 +78,7 @@ def overview(cards: Mapping[str, TaskCard]) -> str:
 def declared(card: TaskCard, suites: Sequence[str]) -> str:
     """The card without its columns and parameters."""
     needs = ", ".join(f"`{name}`" for name in card.needs) or "nothing of every submission; see the columns"
-    rows = [
+    rows: list[list[Any]] = [
         ["version", card.version],
         ["needs", needs],
         ["split", card.split],

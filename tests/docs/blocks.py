@@ -14,6 +14,8 @@ EXEMPT = re.compile(r"<!-- not run: (.+) -->")
 LINE = re.compile(r"^(?: {4,}|\s*\$ |\s*)(?:\$ )?(?:\.venv/bin/)?(bench [a-z].*)$")
 INLINE = re.compile(r"(?<!`)`(bench [a-z][^`]*)`(?!`)")
 SHELLS = {"console", "bash", "sh", "shell"}
+STEP = re.compile(r"^\s*(?:-\s+)?(?:run:\s*)?(?:\.venv/bin/)?(bench [a-z].*)$")
+"""A command in a workflow."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def blocks(page: Path) -> list[Block]:
 def commands(page: Path) -> list[Command]:
     """Every command line of `bench` on a page: in shell blocks, in indented blocks and in sentences."""
     fenced = blocks(page)
-    out = [c for block in fenced if block.language in SHELLS for c in _of_shell(block)]
+    out = [c for block in fenced if block.language in {*SHELLS, "", "text", "yaml"} for c in _typed(block)]
     inside = {n for block in fenced for n in range(block.line, block.line + block.text.count("\n") + 2)}
     lines = page.read_text("utf-8").splitlines()
     for number, line in enumerate(lines, 1):
@@ -83,13 +85,14 @@ def commands(page: Path) -> list[Command]:
     return out
 
 
-def _of_shell(block: Block) -> Iterator[Command]:
-    text = block.text.replace("\\\n", " ")
-    for line in text.splitlines():
-        # in a console only what follows a prompt is typed
-        if block.language == "console" and not line.lstrip().startswith("$ "):
-            continue
-        if found := LINE.match(line):
+def _typed(block: Block) -> Iterator[Command]:
+    """Lines of a shell, of a workflow, or of a block without a language that begin with the command."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    if any(line.lstrip().startswith("$ ") for line in lines):
+        # beside a prompt the other lines are what was answered
+        lines = [line for line in lines if line.lstrip().startswith("$ ")]
+    for line in lines:
+        if found := (STEP if block.language == "yaml" else LINE).match(line):
             yield Command(block.page, block.line, _cut(found[1]), block.exempt)
 
 

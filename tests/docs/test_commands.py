@@ -109,6 +109,27 @@ def test_what_is_cheap_runs(
     assert done.code == 0, done.err
 
 
+def test_commands_are_found_wherever_they_stand(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "See `bench list tasks`.\n\n    bench run --submission a  # the first\n\n"
+        "```console\n$ bench check \\\n    --all\nbench: an answer\n```\n\n"
+        "```bash\n.venv/bin/bench score x.json | tail\n```\n\n"
+        "```yaml\n- run: bench references\n```\n\n"
+        "<!-- not run: needs weights -->\n```\nbench validate --against x\n```\n",
+        encoding="utf-8",
+    )
+    found = {c.text: (c.inline, c.exempt) for c in commands(page)}
+    assert found == {
+        "bench list tasks": (True, ""),
+        "bench run --submission a": (False, ""),
+        "bench check      --all": (False, ""),
+        "bench score x.json": (False, ""),
+        "bench references": (False, ""),
+        "bench validate --against x": (False, "needs weights"),
+    }
+
+
 def test_no_command_is_passed_over() -> None:
     # counted another way: every line of a page that begins with the command
     lines = [
