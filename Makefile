@@ -10,7 +10,7 @@ ROWS := $(addprefix --submission ,raw_ar_v1 $(FAMILIES) raw_ar_fm_v1 raw_ar_flow
 	$(patsubst submissions/%.toml,%,$(sort $(wildcard submissions/control_*.toml))))
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint selftest figures records generation codecs clean
+.PHONY: run test lint docs report selftest figures records generation codecs clean
 
 run: $(VENV)/.installed-run
 	@$(BIN)/bench run --submission rssm_v1
@@ -23,10 +23,19 @@ lint: $(VENV)/.installed-test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+# the documentation's site, into build/site
+docs: $(VENV)/.installed-test
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+# the committed rows as a site, into build/report
+report: $(VENV)/.installed-test
+	@$(BIN)/bench report --html build/report
+
 # the estimators against known answers, up to an hour; what is cached is not measured again
 selftest: $(VENV)/.installed-test
 	@$(BIN)/bench selftest --preset full --write docs/selftest.md --overview README.md \
 		--outcome bench/calibration/passed.json
+	@$(BIN)/python scripts/write_task_pages.py
 
 figures: $(VENV)/.installed-test
 	@$(BIN)/python scripts/draw_figures.py
