@@ -103,7 +103,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Fit submissions, score them, write one record each, and show the table."""
-    from bench import record, runner
+    from bench import curves, record, runner
     from bench.progress import Bar
 
     _hush(quiet)
@@ -145,6 +145,7 @@ def run(
                 continue
             written.append(record.write(made, records))
             row.export(made, records / "samples")
+            row.export_curve(made, records / curves.FOLDER)
             failures += [f"{row.card.name}: {t}: {e.reason}" for t, e in made.tasks.items() if e.status == "failed"]
     if written:
         for point in entry_points(group="latentbench.reporters"):
