@@ -1,4 +1,4 @@
-"""A sheet to draw on: matplotlib with the report's style, and the inline SVG that comes of it, always the same bytes."""
+"""A sheet to draw on: matplotlib in the report's style, and the inline SVG that comes of it, always the same bytes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Sheet:
 
 @contextmanager
 def sheet(
-    height: float = 3.6, panels: int = 1, rows: int = 1, names: float = 1.75, width: float = 7.4
+    height: float = 3.6, panels: int = 1, rows: int = 1, names: float = 2.15, width: float = 7.6
 ) -> Iterator[Sheet]:
     """A sheet of `width` × `height` inches with `rows` × `panels` axes, and `names` inches for names at the right."""
     import matplotlib as mpl

@@ -1,4 +1,4 @@
-"""Variance of the next step within cells of alike contexts, beside what a Gaussian told in as many words would leave."""
+"""Variance of the next step within cells of alike contexts, beside what a Gaussian told in as many cells leaves."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Look(NamedTuple):
 
 
 def looks(models: Sequence[str], controls: Sequence[str]) -> dict[str, Look]:
-    """Row → how it is drawn. The first ten models differ in colour; all of the first hundred and twenty in something."""
+    """Row → how it is drawn. Ten models differ in colour; a hundred and twenty in something."""
     out = {}
     for i, name in enumerate(models):
         lap = i // len(SERIES)

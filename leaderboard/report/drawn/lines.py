@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 NAME_SIZE = 7.5
 LINE_HEIGHT = 1.25 * NAME_SIZE / 72
 """Of a name, in inches."""
+NEAR_EDGE = 0.92
+"""From here on, in widths of the axes, a line's end is led to its name."""
+FAINT = 0.7
+"""Opacity of controls, which stand behind models."""
 
 
 class Point(NamedTuple):
@@ -35,6 +39,7 @@ def line(axes: Axes, name: str, points: Sequence[Point], look: Look, band: bool 
         linestyle=look.line,
         mfc="none" if look.hollow else look.color,
         gid=SERIES + name,
+        alpha=FAINT if look.hollow else 1.0,
         # a point on the frame is a point all the same
         clip_on=False,
         zorder=2.5 if look.hollow else 3,
@@ -48,37 +53,28 @@ def line(axes: Axes, name: str, points: Sequence[Point], look: Look, band: bool 
 def names(axes: Axes, ends: Mapping[str, tuple[float, float]], looks: Mapping[str, Look]) -> None:
     """At the right of the axes a name for every end of a line, in their order and never on each other.
 
-    Limits and scales must be set before.
+    A line that ends near the right edge is led to its name; another is known by its marker. Limits and scales must be
+    set before.
     """
     if not ends:
         return
     height = axes.get_position().height * axes.figure.get_figheight()  # type: ignore[union-attr]
     to_axes = axes.transAxes.inverted()
-    at = {name: float(to_axes.transform(axes.transData.transform(end))[1]) for name, end in ends.items()}
-    order = sorted(at, key=lambda name: (at[name], name))
-    places = spread([at[name] for name in order], LINE_HEIGHT / height)
+    at = {name: to_axes.transform(axes.transData.transform(end)) for name, end in ends.items()}
+    order = sorted(at, key=lambda name: (at[name][1], name))
+    places = spread([float(at[name][1]) for name in order], LINE_HEIGHT / height)
+    beyond = {"transform": axes.transAxes, "clip_on": False}
+    # where markers and leaders stand, in inches beyond the axes
+    wide = axes.get_position().width * axes.figure.get_figwidth()  # type: ignore[union-attr]
+    near, far = 1 + 0.08 / wide, 1 + 0.2 / wide
     for name, place in zip(order, places, strict=True):
-        look = looks[name]
-        axes.annotate(
-            name,
-            ends[name],
-            (1.045, place),
-            textcoords="axes fraction",
-            fontsize=NAME_SIZE,
-            va="center",
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": look.color, "linewidth": 0.5, "shrinkA": 5, "shrinkB": 3},
-        )
-        axes.plot(
-            *([1.03], [place]),
-            transform=axes.transAxes,
-            color=look.color,
-            marker=look.marker,
-            mfc="none" if look.hollow else look.color,
-            linestyle="",
-            clip_on=False,
-            markersize=3.5,
-        )
+        look, (x, y) = looks[name], at[name]
+        mfc = "none" if look.hollow else look.color
+        if x > NEAR_EDGE:
+            axes.plot([x, near, far], [y, y, place], color=look.color, linewidth=0.5, alpha=0.8, **beyond)
+        axes.plot([far], [place], color=look.color, marker=look.marker, mfc=mfc, linestyle="", ms=3.5, **beyond)
+        offset = {"xytext": (5, 0), "textcoords": "offset points", "annotation_clip": False}
+        axes.annotate(name, (far, place), xycoords="axes fraction", fontsize=NAME_SIZE, va="center", **offset)
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
