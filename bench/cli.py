@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from bench import cli_latents
-from bench.errors import BenchError, PluginError, UnknownName
+from bench.errors import BenchError, DataError, PluginError, RecordError, UnknownName
 
 app = typer.Typer(
     help="Measure whether a latent space is good for autoregressive audio modelling.",
@@ -188,6 +188,33 @@ def score(
     typer.echo(rescoring.terminal(found))
     if any(one.changed for one in found):
         raise typer.Exit(1)
+
+
+@app.command()
+def thumbnails(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Every samples folder at or below it.")],
+    quiet: Quiet = False,
+) -> None:
+    """Draw the pictures of kept samples that have none, as `bench run` does when it keeps them."""
+    from bench import outputs
+    from bench.progress import Bar
+
+    _hush(quiet)
+    found = sorted(path.parent for path in folder.rglob(outputs.MANIFEST))
+    if not found:
+        raise BenchError(f"{folder}: no samples there; `bench run --suite generation` keeps some beside its records")
+    drawn, failures = 0, []
+    with Bar(quiet) as bar:
+        for done, samples in enumerate(found):
+            bar.update("thumbnails", done, len(found))
+            try:
+                drawn += outputs.illustrate(samples)
+            except (DataError, RecordError) as error:  # the others can be drawn all the same
+                failures.append(str(error))
+        bar.update("thumbnails", len(found), len(found))
+    typer.echo(f"{drawn} drawn, in {len(found)} folder{'' if len(found) == 1 else 's'} of samples")
+    if failures:
+        raise BenchError("; ".join(failures))
 
 
 @app.command()
