@@ -48,11 +48,12 @@ def test_a_history_that_contradicts_itself_is_none(caplog: pytest.LogCaptureFixt
 def row(lab: Lab, tmp_path: Path) -> Row:
     """A row whose fit says that its loss was 1, 2, 3, … and its validations 9 and 8."""
     remembers = (
-        "        self.history = {'history.loss': torch.arange(1.0, %d), 'history.grad_norm': torch.ones(%d),\n"
+        f"        self.history = {{'history.loss': torch.arange(1.0, {STEPS + 1}),\n"
+        f"            'history.grad_norm': torch.ones({STEPS}),\n"
         "            'history.valid_step': torch.tensor([100.0, 400.0]),\n"
         "            'history.valid_loss': torch.tensor([9.0, 8.0])}\n"
         "        self._build(context.codec, context.seed)\n"
-    ) % (STEPS + 1, STEPS)
+    )
     lab.change("model.py", "        self._build(context.codec, context.seed)\n", remembers)
     lab.change("model.py", "return dict(self.net.state_dict())", "return {**self.net.state_dict(), **self.history}")
     lab.change(

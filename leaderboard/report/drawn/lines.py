@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from leaderboard.report.drawn.ink import Look
 from leaderboard.report.drawn.inline import SERIES
@@ -63,7 +63,7 @@ def names(axes: Axes, ends: Mapping[str, tuple[float, float]], looks: Mapping[st
     at = {name: to_axes.transform(axes.transData.transform(end)) for name, end in ends.items()}
     order = sorted(at, key=lambda name: (at[name][1], name))
     places = spread([float(at[name][1]) for name in order], LINE_HEIGHT / height)
-    beyond = {"transform": axes.transAxes, "clip_on": False}
+    beyond: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}
     # where markers and leaders stand, in inches beyond the axes
     wide = axes.get_position().width * axes.figure.get_figwidth()  # type: ignore[union-attr]
     near, far = 1 + 0.08 / wide, 1 + 0.2 / wide
@@ -73,7 +73,7 @@ def names(axes: Axes, ends: Mapping[str, tuple[float, float]], looks: Mapping[st
         if x > NEAR_EDGE:
             axes.plot([x, near, far], [y, y, place], color=look.color, linewidth=0.5, alpha=0.8, **beyond)
         axes.plot([far], [place], color=look.color, marker=look.marker, mfc=mfc, linestyle="", ms=3.5, **beyond)
-        offset = {"xytext": (5, 0), "textcoords": "offset points", "annotation_clip": False}
+        offset: dict[str, Any] = {"xytext": (5, 0), "textcoords": "offset points", "annotation_clip": False}
         axes.annotate(name, (far, place), xycoords="axes fraction", fontsize=NAME_SIZE, va="center", **offset)
 
 

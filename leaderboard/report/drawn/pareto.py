@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from leaderboard.frontier import Swept, swept
 from leaderboard.report.drawn.canvas import sheet
 from leaderboard.report.drawn.ground import Ground
@@ -52,7 +54,7 @@ def frontier(ground: Ground) -> list[Figure]:
         axes.xaxis.set_minor_formatter("")
         for name, value in (("target", target.value), ("codec", target.ceiling), ("floor", target.floor)):
             axes.axhline(value, color=FG, linewidth=0.8, linestyle="-" if name == "target" else DASHDOT)
-            place = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": NAME_SIZE}
+            place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": NAME_SIZE}
             axes.annotate(name, (0.005, value), **place)
         axes.set_xlabel("GFLOP a second of audio")
         better = "more is better" if target.better > 0 else "less is better"

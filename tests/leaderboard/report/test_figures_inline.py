@@ -1,4 +1,4 @@
-"""Figures inside a page: no clash, no style that leaks, no name that does something, and none where there is nothing."""
+"""Figures inside a page: no clash, no style that leaks, no name that does something, none of nothing."""
 
 from __future__ import annotations
 
