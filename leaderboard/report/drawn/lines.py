@@ -29,8 +29,8 @@ class Point(NamedTuple):
     high: float
 
 
-def line(axes: Axes, name: str, points: Sequence[Point], look: Look, band: bool = False) -> None:
-    """One row: its points, joined, with a bar or a band from low to high."""
+def line(axes: Axes, name: str, points: Sequence[Point], look: Look, band: float = 0.0) -> None:
+    """One row: its points, joined, with a bar from low to high, or a band of the opacity `band`."""
     x, y, low, high = zip(*points, strict=True)
     axes.plot(
         *(x, y),
@@ -45,7 +45,7 @@ def line(axes: Axes, name: str, points: Sequence[Point], look: Look, band: bool 
         zorder=2.5 if look.hollow else 3,
     )
     if band:
-        axes.fill_between(x, low, high, color=look.color, alpha=0.12, linewidth=0)
+        axes.fill_between(x, low, high, color=look.color, alpha=band, linewidth=0)
     else:
         axes.vlines(x, low, high, color=look.color, linewidth=0.8, alpha=0.7)
 

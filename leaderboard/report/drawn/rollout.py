@@ -58,6 +58,8 @@ SKILL = Measure(
     "it was left alone; bands are 95 % intervals. Zero: no better than frames without order.",
 )
 _CURVE = TypeAdapter(list[Noted])
+MOST_OPACITY = 0.8
+"""Of all bands together: many that lie on each other must not hide the lines."""
 
 
 def gap(ground: Ground) -> list[Figure]:
@@ -101,7 +103,7 @@ def _figure(ground: Ground, what: Measure) -> list[Figure]:
         (axes,) = page.axes
         for row in sorted(shown, key=lambda r: not ground.board.control(r)):
             label = ground.names[row.name]
-            line(axes, label, curves[row.name], ground.looks[label], band=True)
+            line(axes, label, curves[row.name], ground.looks[label], band=min(0.12, MOST_OPACITY / len(shown)))
         axes.set_xlabel("time since the last true frame in ms")
         axes.set_title(" in ".join(filter(None, (what.axis, shown_unit))), loc="left")
         axes.set_xlim(left=0, right=max(p.x for row in shown for p in curves[row.name]) * 1.02)

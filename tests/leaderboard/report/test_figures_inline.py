@@ -54,6 +54,11 @@ def test_the_committed_records_allow_every_kind_that_they_measured(committed: li
             assert figure.title and figure.caption.endswith(".") and len(figure.alt) > 30
 
 
+def test_committed_curves_are_of_the_committed_fits() -> None:
+    found = [of_board(board, committed_folder()) for board in boards(read_rows(committed_folder()))]
+    assert all(not faults for _, faults in found) and sum(len(curves) for curves, _ in found) >= 20
+
+
 def test_ids_are_unique_over_figures_and_boards_and_all_references_hold(committed: list[list[Figure]]) -> None:
     every = [figure for board in committed for figure in board]
     ids = [element.get("id") for figure in every for element in tree(figure).iter() if element.get("id")]
