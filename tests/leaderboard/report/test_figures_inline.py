@@ -187,14 +187,15 @@ def test_a_curve_of_a_newer_schema_or_without_numbers_is_refused(tmp_path: Path)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path")
-def test_a_browser_takes_the_pages_colours_and_refuses_nothing(committed: list[list[Figure]]) -> None:
+def test_a_browser_takes_the_pages_colours_and_refuses_nothing(made: Any, committed: list[list[Figure]]) -> None:
     sync_api = pytest.importorskip("playwright.sync_api")
     css = (
         ":root{--fg:#010203;--grid:#040506;" + "".join(f"--c{i}:#0a0b0{i};" for i in range(10)) + "} svg{display:block}"
     )
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'"
-    body = "".join(figure.svg for board in committed for figure in board)
+    hostile = drawn([made.make(name, made.planned_tasks(), suite="hostile") for name in HOSTILE]).values()
+    body = "".join(figure.svg for board in (*committed, hostile) for figure in board)
     page = f'<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
     flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
     with sync_api.sync_playwright() as playwright:
@@ -207,9 +208,13 @@ def test_a_browser_takes_the_pages_colours_and_refuses_nothing(committed: list[l
             "[...new Set([...document.querySelectorAll('svg path, svg use, svg text')]"
             ".flatMap(e => [getComputedStyle(e).stroke, getComputedStyle(e).fill]))]"
         )
+        beside = tab.evaluate(
+            "[...document.body.querySelectorAll('script, :not(svg):not(svg *)')].map(e => e.outerHTML)"
+        )
         widths = tab.evaluate("[...document.querySelectorAll('svg')].map(e => e.getBoundingClientRect().width)")
         browser.close()
     assert said == [], "nothing that the policy refuses"
+    assert beside == [], "names make no elements"
     allowed = {"none", "rgb(1, 2, 3)", "rgb(4, 5, 6)", *(f"rgb(10, 11, {i})" for i in range(10))}
     assert set(paints) - {"rgb(0, 0, 0)"} <= allowed, "the page's colours, and none of the fallbacks"
     assert len(set(paints) & allowed) > 8
