@@ -97,7 +97,8 @@ def _figure(ground: Ground, what: Measure) -> list[Figure]:
     rows = [row for row in view.rows if row.name in curves]
     if not rows:
         return []
-    shown = ground.chosen(rows)
+    far = _far(ground, rows, curves)
+    shown = ground.chosen([row for row in rows if row not in far])
     alt = _alt(ground, what, curves, shown_unit)
     with sheet(max(3.4, 0.9 + 1.15 * LINE_HEIGHT * max(len(shown), 4))) as page:
         (axes,) = page.axes
@@ -111,8 +112,22 @@ def _figure(ground: Ground, what: Measure) -> list[Figure]:
         svg = page.svg(f"{ground.prefix}-{what.name}", alt)
     times = sorted({p.x for points in curves.values() for p in points})
     headers = ["row", *(" ".join(filter(None, (f"{ms:g} ms", shown_unit))) for ms in times)]
-    caption = what.caption + ground.controls_said(shown) + ground.left_out(rows)
+    caption = what.caption + ground.controls_said(shown)
+    if far:
+        caption += f" Too far off to be drawn: {', '.join(ground.names[row.name] for row in far)}."
+    caption += ground.left_out([row for row in rows if row not in far])
     return [Figure(what.name, what.title, caption, alt, svg, headers, _body(rows, curves, times, what.column))]
+
+
+def _far(ground: Ground, rows: Sequence[Row], curves: Mapping[str, Sequence[Point]]) -> list[Row]:
+    """Controls that lie further from all models than these from each other: they would press the models flat."""
+    models = [p.y for row in rows if not ground.board.control(row) for p in curves[row.name]]
+    if not models or min(models) == max(models):
+        return []
+    span = max(models) - min(models)
+    low, high = min(models) - span, max(models) + span
+    controls = [row for row in rows if ground.board.control(row)]
+    return [row for row in controls if not all(low <= p.y <= high for p in curves[row.name])]
 
 
 def _scale(view: TaskView, row: Row, column: str) -> tuple[float, str]:

@@ -189,6 +189,15 @@ def test_controls_are_dashed_and_hollow(made: Any) -> None:
     assert "Controls are dashed." in figure.caption
 
 
+def test_a_control_far_off_does_not_press_the_models_flat(made: Any) -> None:
+    rows = [rollout(made, "a", 0.5), rollout(made, "b", 0.9)]
+    # a skill of (−1.5)^k swings to hundreds, a gap of 1 − 0.4^k lies among the models'
+    wild, tame = (rollout(made, n, rate, control="floor") for n, rate in (("wild", -1.5), ("tame", 0.4)))
+    figure = drawn([*rows, wild, tame])["rollout-skill"]
+    assert set(points(figure)) == {"a", "b", "tame"} and {row[0] for row in figure.rows} == {"a", "b", "tame", "wild"}
+    assert figure.caption.endswith("Too far off to be drawn: wild.")
+
+
 def test_what_does_not_fit_into_a_figure_is_in_its_table(made: Any) -> None:
     rows = [rollout(made, f"m{i:02d}", 0.3 + i / 100) for i in range(30)]
     figure = drawn([*rows, rollout(made, "floor", 0.1, control="floor")])["rollout-gap"]
