@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from bench import cli_latents
-from bench.errors import BenchError, PluginError, UnknownName
+from bench.errors import BenchError, DataError, PluginError, RecordError, UnknownName
 
 app = typer.Typer(
     help="Measure whether a latent space is good for autoregressive audio modelling.",
@@ -103,7 +103,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Fit submissions, score them, write one record each, and show the table."""
-    from bench import record, runner
+    from bench import curves, record, runner
     from bench.progress import Bar
 
     _hush(quiet)
@@ -145,6 +145,7 @@ def run(
                 continue
             written.append(record.write(made, records))
             row.export(made, records / "samples")
+            row.export_curve(made, records / curves.FOLDER)
             failures += [f"{row.card.name}: {t}: {e.reason}" for t, e in made.tasks.items() if e.status == "failed"]
     if written:
         for point in entry_points(group="latentbench.reporters"):
@@ -187,6 +188,33 @@ def score(
     typer.echo(rescoring.terminal(found))
     if any(one.changed for one in found):
         raise typer.Exit(1)
+
+
+@app.command()
+def thumbnails(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Every samples folder at or below it.")],
+    quiet: Quiet = False,
+) -> None:
+    """Draw the pictures of kept samples that have none, as `bench run` does when it keeps them."""
+    from bench import outputs
+    from bench.progress import Bar
+
+    _hush(quiet)
+    found = sorted(path.parent for path in folder.rglob(outputs.MANIFEST))
+    if not found:
+        raise BenchError(f"{folder}: no samples there; `bench run --suite generation` keeps some beside its records")
+    drawn, failures = 0, []
+    with Bar(quiet) as bar:
+        for done, samples in enumerate(found):
+            bar.update("thumbnails", done, len(found))
+            try:
+                drawn += outputs.illustrate(samples)
+            except (DataError, RecordError) as error:  # the others can be drawn all the same
+                failures.append(str(error))
+        bar.update("thumbnails", len(found), len(found))
+    typer.echo(f"{drawn} drawn, in {len(found)} folder{'' if len(found) == 1 else 's'} of samples")
+    if failures:
+        raise BenchError("; ".join(failures))
 
 
 @app.command()

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from bench import checked, environment, latents, registry, selftest
+from bench import checked, curves, environment, latents, registry, selftest
 from bench import device as devices
 from bench.cache import CHOOSE, Cache, digest, file_digest, replacing
 from bench.checked import Checked
@@ -245,6 +245,14 @@ class Row:
             about = {"row": self.name, "task": name, "command": made.command, "texts": texts}
             keep(folder / Path(made.filename).stem, outputs, self.codec.info.sample_rate, about)
 
+    def export_curve(self, made: Record, folder: Path) -> None:
+        """Write what the fit went through to FOLDER/<record>.json, where it remembers, from the cache or not.
+
+        Raises:
+            CacheError: the folder cannot be written.
+        """
+        curves.write(made, self.history, folder)
+
     def bare(self) -> Submission:
         """The plug-in, not fitted."""
         return self._reading()
@@ -368,7 +376,8 @@ class Row:
             checkpoint.path.unlink(missing_ok=True)
         submission = self._reading()
         registry.calling(self._who, submission.load_state, state, self.codec.info, self.device)
-        learned = [t for name, t in state.items() if t.is_floating_point() and not name.startswith("history.")]
+        self.history = {name: t for name, t in state.items() if name.startswith(curves.HISTORY)}
+        learned = [t for name, t in state.items() if t.is_floating_point() and name not in self.history]
         count = sum(t.numel() for t in learned)
         return submission, {"key": digest(key), "digest": file_digest(path), "parameters": count}
 

@@ -30,14 +30,14 @@ def draw(boards: Sequence[Board]) -> str:
     except ImportError as error:
         raise BenchError("--figure: needs matplotlib: pip install 'latentbench[figures]'") from error
     viewed = [(board, task_views(board, wide=True)[0]) for board in boards]
-    viewed = [(board, view) for board, view in viewed if _points(view)]
+    viewed = [(board, view) for board, view in viewed if points(view)]
     if not viewed:
         raise BenchError("--figure: expected rows with a gain and a log-mel distance, got none")
     with mpl.rc_context(cast(Any, {**STYLE, "errorbar.capsize": 2})):
         figure = Figure(figsize=(4.6 * len(viewed), 4.2), layout="constrained")
         for number, (board, view) in enumerate(viewed):
             axes = figure.add_subplot(1, len(viewed), number + 1)
-            _panel(axes, view)
+            panel(axes, view)
             axes.set_title(f"{board.dataset.rpartition('/')[2]} ({board.suite})", fontsize=9, color=INK)
             if number == 0:
                 axes.set_ylabel("bit/s at 80 ms")
@@ -47,7 +47,7 @@ def draw(boards: Sequence[Board]) -> str:
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
-def _points(view: TaskView) -> list[tuple[str, list[Any]]]:
+def points(view: TaskView) -> list[tuple[str, list[Any]]]:
     """Row → intervals of gain, order and distortion, where all three are."""
     columns = {column.card.name: column for column in view.columns}
     if not {GAIN, ORDER, DISTORTION} <= columns.keys():
@@ -56,10 +56,10 @@ def _points(view: TaskView) -> list[tuple[str, list[Any]]]:
     return [(name, intervals) for name, intervals in found if all(intervals)]
 
 
-def _panel(axes: Axes, view: TaskView) -> None:
+def panel(axes: Axes, view: TaskView) -> None:
     records = {row.name: row.record for row in view.rows}
     # distances differ by factors, and neighbours in distance are often neighbours in gain: names stand upright
-    for name, (gain, order, mel) in _points(view):
+    for name, (gain, order, mel) in points(view):
         causal = not any(place(records[name]))
         for what, color, marker in ((gain, FIRST, "o"), (order, SECOND, "D")):
             axes.errorbar(

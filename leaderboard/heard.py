@@ -20,6 +20,7 @@ from bench.stats import Interval, interval
 from leaderboard.board import Board, Row, boards
 from leaderboard.compare import difference
 from leaderboard.drawing import FIRST, INK, STYLE
+from leaderboard.frontier import COST, Swept, swept
 from leaderboard.headings import installed_cards
 from leaderboard.shown import arrow, bounds, factor, number, scaled, unit
 from leaderboard.text import markdown
@@ -27,7 +28,7 @@ from leaderboard.text import markdown
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-GENERATION, COST = "generation", "cost_at_quality"
+GENERATION = "generation"
 LABEL_WIDTH, LABEL_HEIGHT = 3.5, 1.13
 """Factors that a label of the frontier covers on either axis."""
 
@@ -230,43 +231,33 @@ def draw(records: Iterable[Record], suite: str = "generation") -> str:
     except ImportError as error:
         raise BenchError("--figure: needs matplotlib: pip install 'latentbench[figures]'") from error
     board = _board(records, suite)
-    models = [row for row in board.rows if not board.control(row) and COST in row.record.tasks]
-    swept = [row for row in models if all(p["gflops"] > 0 for p in _notes(row).get("points", [{"gflops": 0}]))]
-    if not swept:
+    found = [one for row in board.rows if not board.control(row) if (one := swept(row))]
+    if not found:
         raise BenchError("--figure: expected rows whose cost was measured, got none")
     with mpl.rc_context(cast(Any, STYLE)):
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.add_subplot()
-        _frontiers(axes, swept)
+        _frontiers(axes, found)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
-def _notes(row: Row) -> dict[str, Any]:
-    return row.record.tasks[COST].notes
-
-
-def _frontiers(axes: Axes, rows: Sequence[Row]) -> None:
-    target = _notes(rows[0])["target"]
-    better = 1 if target["ceiling"] > target["floor"] else -1
+def _frontiers(axes: Axes, found: Sequence[Swept]) -> None:
+    target = found[0].target
     ends: dict[str, tuple[float, float]] = {}
-    for row in rows:
-        points = sorted((p["gflops"], p["quality"]) for p in _notes(row)["points"])
-        best: list[tuple[float, float]] = []
-        for cost, quality in points:
-            if not best or better * quality > better * best[-1][1]:
-                best.append((cost, quality))
+    for one in found:
+        points, best = ([(p.gflops, p.quality) for p in points] for points in (one.points, one.best))
         axes.plot(*zip(*points, strict=True), color=FIRST, marker="o", linestyle="", markersize=3, alpha=0.5)
         axes.plot(*zip(*best, strict=True), color=FIRST, linewidth=0.8)
-        ends[row.name] = best[-1]
+        ends[one.row.name] = best[-1]
     for name, (end, place) in _placed(ends).items():
         arrow = {"arrowstyle": "-", "color": INK, "linewidth": 0.4}
         axes.annotate(name, end, place, fontsize=7, va="center", arrowprops=arrow if place[1] != end[1] else None)
     for name, value, style in (
-        ("target", target["value"], "-"),
-        ("codec", target["ceiling"], ":"),
-        ("floor", target["floor"], ":"),
+        ("target", target.value, "-"),
+        ("codec", target.ceiling, ":"),
+        ("floor", target.floor, ":"),
     ):
         axes.axhline(value, color=INK, linewidth=0.6, linestyle=style)
         axes.annotate(name, (0, value), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
@@ -275,7 +266,7 @@ def _frontiers(axes: Axes, rows: Sequence[Row]) -> None:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("GFLOP a second of audio, codec apart")
-    axes.set_ylabel(f"{target['quality']} of continuations" + (", 0 is real" if better < 0 else ""))
+    axes.set_ylabel(f"{target.quality} of continuations" + (", 0 is real" if target.better < 0 else ""))
     axes.margins(x=0.25)
 
 

@@ -314,7 +314,7 @@ class Lab:
 
 def written(folder: Path) -> Record:
     """The one record of a folder."""
-    (path,) = folder.iterdir()
+    (path,) = folder.glob("*.json")
     return record.read(path)
 
 

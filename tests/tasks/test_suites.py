@@ -83,7 +83,7 @@ def test_music_scores_everything_but_words(one_thread: None, bench: Bench, tmp_p
     where = ("--cache", tmp_path / "cache", "--records", tmp_path / "records")
     done = bench("run", "--submission", card, "--suite", suite, "--dataset", f"folder:{music}", *where)
     assert done.code == 0, done.err
-    (path,) = (tmp_path / "records").iterdir()
+    (path,) = (tmp_path / "records").glob("*.json")
     tasks = record.read(path).tasks
     assert {name: entry.status for name, entry in tasks.items()} == dict.fromkeys(MINI, "scored")
     reconstruction = tasks["reconstruction"]
