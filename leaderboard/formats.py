@@ -13,3 +13,13 @@ class TableFormat(str, Enum):
     csv = "csv"
     json = "json"
     latex = "latex"
+
+
+class CheckFormat(str, Enum):
+    """What `bench check` writes; github is annotations, md a pull request's comment."""
+
+    terminal = "terminal"
+    json = "json"
+    junit = "junit"
+    github = "github"
+    md = "md"
