@@ -47,6 +47,7 @@ def check(
     Exit codes: 0, no regression; 1, a column got worse by more than its margin and noise explain, or lost its values;
     2, something cannot be compared, and why.
     """
+    from leaderboard.gate.change import Outcome
     from leaderboard.gate.judge import compare
     from leaderboard.gate.noise import Measured
     from leaderboard.gate.report import Report
@@ -55,8 +56,10 @@ def check(
 
     folders = (committed_folder() if committed is None else committed, fresh)
     old, new = (gather(folder) for folder in folders)
-    found = compare(old.rows, new.rows, Measured(), every, allow_dirty)
-    faults = [f"{folder / f.file}: {f.reason}" for folder, g in zip(folders, (old, new), strict=True) for f in g.faults]
+    pairs = tuple(zip(folders, (old, new), strict=True))
+    faults = [f"{folder / fault.file}: {fault.reason}" for folder, read in pairs for fault in read.faults]
+    faults += [f"{folder}: no records there; `bench run` makes records" for folder, read in pairs if not read.rows]
+    found = compare(old.rows, new.rows, Measured(), every, allow_dirty) if old.rows and new.rows else Outcome()
     found = replace(found, refused=(*faults, *found.refused))
     report = Report(found, old.rows, new.rows, fresh, wide)
     for option, path, written in (("--junit", junit, CheckFormat.junit), ("--comment", comment, CheckFormat.md)):
@@ -94,10 +97,10 @@ def calibrate_noise(
     if write is not None:
         _write(write, as_toml(card), "--write")
         return
-    headers = ["task", "column", "unit", "sd over\nseeds", "df", "bootstrap\nerror"]
-    align = ["left", "left", "left", "right", "right", "right"]
+    headers = ["column", "unit", "sd over seeds\nused", "df\nused", "bootstrap\nerror"]
+    align = ["left", "left", "right", "right", "right"]
     shown(tabulate(summary(card), headers, tablefmt="simple", disable_numparse=True, colalign=align))
-    shown(f"\nfrom {len(card.records)} rows; df: replicates that count")
+    shown(f"\nfrom {len(card.records)} rows; df: replicates that count; used: steadied by the other columns")
 
 
 def _write(path: Path, text: str, option: str) -> None:

@@ -13,7 +13,9 @@ from leaderboard.shown import bounds, number, unit
 from leaderboard.table import WIDTH
 from leaderboard.text import plain, wrapped
 
-NAME_WIDTH = 19
+NAME_WIDTH = 18
+FEW = 8
+"""Rows not run that are worth a line each."""
 
 
 def as_text(found: Outcome, wide: bool = False) -> str:
@@ -24,7 +26,7 @@ def as_text(found: Outcome, wide: bool = False) -> str:
             groups.setdefault((change.key, change.task), []).append(change)
     parts = [_group(key, task, changes) for (key, task), changes in groups.items()]
     refused = "\n".join(wrapped(f"refused: {plain(line)}", WIDTH, indent="  ") for line in found.refused)
-    return "\n\n".join(part for part in (*parts, refused, _summary(found)) if part)
+    return "\n\n".join(part for part in (*parts, refused, _summary(found, wide)) if part)
 
 
 def _group(key: Key, task: str, changes: Sequence[Change]) -> str:
@@ -84,17 +86,27 @@ def headline(found: Outcome) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + f"{refused}, in {rows} rows"
 
 
-def remarks(found: Outcome) -> list[str]:
-    """What stands below the changes, a line each."""
+def remarks(found: Outcome, wide: bool = False) -> list[str]:
+    """What stands below the changes, a line each; with `wide` every row that was not run."""
     share = f"{found.judged} columns were judged together, at a false-alarm rate of {100 * FALSE_ALARMS:g} % for all"
     return [
         *([share] if found.judged else []),
         *(f"note: {plain(note)}" for note in found.notes),
-        *(f"not run: {plain(' / '.join(key))}" for key in found.not_run),
+        *_not_run(found, wide),
         *(f"not run: {plain(' / '.join((*key, task)))}" for key, task in found.tasks_not_run),
         *(f"no committed row yet: {plain(' / '.join(key))}" for key in found.added),
     ]
 
 
-def _summary(found: Outcome) -> str:
-    return "\n".join(wrapped(line, WIDTH, indent="  ") for line in (headline(found), *remarks(found)))
+def _not_run(found: Outcome, wide: bool) -> list[str]:
+    """Committed rows that were not run: of boards that were run by name, of others counted."""
+    boards = {change.key[:3] for change in found.changes}
+    near = [key for key in found.not_run if wide or (key[:3] in boards and len(found.not_run) <= FEW)]
+    lines = [f"not run: {plain(' / '.join(key))}" for key in near]
+    if rest := len(found.not_run) - len(near):
+        lines.append(f"{rest} committed rows were not run{'' if wide else '; --wide names them'}")
+    return lines
+
+
+def _summary(found: Outcome, wide: bool) -> str:
+    return "\n".join(wrapped(line, WIDTH, indent="  ") for line in (headline(found), *remarks(found, wide)))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,9 @@ from bench.config import Card, read_card
 from bench.errors import BenchError
 from bench.record import ColumnValues, Record
 from leaderboard.gate.margins import Seeds
+from leaderboard.gate.moderated import moderated, prior
 from leaderboard.headings import suite_folders
+from leaderboard.text import plain
 
 FOLDER = "noise"
 """Beside the suites' files; what looks for suites does not look into folders."""
@@ -74,11 +77,33 @@ def read(path: Path) -> NoiseCard:
     return card
 
 
+def steadied(card: NoiseCard) -> dict[tuple[str, str, str, str], Seeds]:
+    """(dataset, codec, task, column) → its noise, each column's steadied by all of its board."""
+    found = dict[tuple[str, str, str, str], Seeds]()
+    for board in dict.fromkeys((c.dataset, c.codec) for c in card.columns):
+        columns = [c for c in card.columns if (c.dataset, c.codec) == board]
+        # a column that most seeds do not reach says nothing of the others
+        telling = [c for c in columns if c.sd > 0 and c.bootstrap > 0 and c.df > c.untouched]
+        of = prior([_ratio(c) for c in telling], [c.df for c in telling])
+        for c in columns:
+            sd, df = c.sd, float(c.df)
+            if c.sd > 0 and c.bootstrap > 0:
+                ratio, df = moderated(_ratio(c), c.df, of)
+                sd = c.bootstrap * math.sqrt(ratio / 2)
+            found[(*board, c.task, c.column)] = Seeds(sd, df)
+    return found
+
+
+def _ratio(column: ColumnNoise) -> float:
+    return 2 * (column.sd / column.bootstrap) ** 2
+
+
 class Measured:
     """The noise of installed suites, looked up when it is asked for."""
 
     def __init__(self, cards: Mapping[str, NoiseCard] | None = None) -> None:
         self._cards: dict[str, NoiseCard | None] = dict(cards or {})
+        self._steadied: dict[str, dict[tuple[str, str, str, str], Seeds]] = {}
 
     def card(self, suite: str) -> NoiseCard | None:
         if suite not in self._cards:
@@ -102,7 +127,9 @@ class Measured:
             return f"{task}: its noise was measured at version {found.version}, the rows have {version}: not used"
         if found.unit != values.column.unit:
             return f"{task} {found.column}: its noise is in {found.unit}, the rows in {values.column.unit}: not used"
-        return Seeds(found.sd, found.df)
+        if record.suite not in self._steadied:
+            self._steadied[record.suite] = steadied(card)
+        return self._steadied[record.suite][found.dataset, found.codec, task, found.column]
 
 
 def as_toml(card: NoiseCard) -> str:
@@ -132,8 +159,12 @@ def rounded(value: float) -> float:
 
 
 def summary(card: NoiseCard) -> Sequence[Sequence[str]]:
-    """Rows of a table: task, column, unit, sd, df, bootstrap error."""
-    return [
-        [c.task, c.column, "" if c.unit == "1" else c.unit, f"{c.sd:.3g}", str(c.df), f"{c.bootstrap:.3g}"]
-        for c in card.columns
-    ]
+    """Rows of a table: task and column, unit, sd and df as measured and as used, bootstrap error."""
+    used = steadied(card)
+    rows = []
+    for c in card.columns:
+        seeds = used[c.dataset, c.codec, c.task, c.column]
+        numbers = [f"{c.sd:.3g}\n{seeds.sd:.3g}", f"{c.df}\n{seeds.df:.1f}", f"{c.bootstrap:.3g}"]
+        name = f"{plain(c.task, 40)}\n  {plain(c.column, 40)}"
+        rows.append([name, "" if c.unit == "1" else plain(c.unit, 12), *numbers])
+    return rows
