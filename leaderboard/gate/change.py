@@ -9,6 +9,7 @@ from typing import Literal
 from bench.config import ColumnCard
 from bench.stats import Interval
 from leaderboard.gate.drift import Cause
+from leaderboard.gate.margins import Error
 
 Verdict = Literal["regressed", "improved", "unchanged"]
 Seeded = Literal["", "counted", "not measured"]
@@ -22,12 +23,11 @@ class Change:
     Attributes:
         change: fresh − committed; where one is best, of the distances from one.
         margin: how much worse the column may get.
-        error: standard error of the change, with the seeds' noise where that belongs.
-        df: its degrees of freedom.
+        noise: the errors of the change, with the seeds' where that belongs; None where one utterance has none.
         p: of "worse by at most the margin", after Holm's correction over everything the check judged.
         detectable: the true worsening that the check would find with 80 % power.
         surely: the same with 95 %.
-        seeded: whether the noise of another seed is part of `error`; "" where nothing was fitted again.
+        seeded: whether the noise of another seed is part of `noise`; "" where nothing was fitted again.
         cause: why the values differ; "" where they do not.
         reason: stands for the numbers of a column that no longer gives them.
     """
@@ -41,8 +41,7 @@ class Change:
     fresh: float | None = None
     change: Interval | None = None
     margin: float | None = None
-    error: float | None = None
-    df: float | None = None
+    noise: Error | None = None
     p: float | None = None
     detectable: float | None = None
     surely: float | None = None

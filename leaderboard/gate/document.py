@@ -30,7 +30,7 @@ def as_json(found: Outcome) -> str:
 
 def _change(change: Change) -> dict[str, Any]:
     suite, dataset, codec, submission = change.key
-    interval = change.change
+    interval, noise = change.change, change.noise
     return {
         "suite": suite,
         "dataset": dataset,
@@ -46,8 +46,10 @@ def _change(change: Change) -> dict[str, Any]:
         "low": None if interval is None else interval.low,
         "high": None if interval is None else interval.high,
         "margin": change.margin,
-        "error": change.error,
-        "df": change.df,
+        "sampling_error": noise.sampling if noise else None,
+        "units": interval.n if interval else None,
+        "seed_error": noise.seeds if noise else None,
+        "seed_df": noise.df if noise and noise.seeds else None,
         "p": change.p,
         "detectable_80": change.detectable,
         "detectable_95": change.surely,

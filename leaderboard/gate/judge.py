@@ -19,7 +19,7 @@ from leaderboard.gate import ground
 from leaderboard.gate.change import Change, Key, Outcome, Verdict, where
 from leaderboard.gate.drift import cause, fitted_again
 from leaderboard.gate.impossible import broken
-from leaderboard.gate.margins import FALSE_ALARMS, POWER, SURE, Error, Seeds, detectable, error, p_beyond, worsening
+from leaderboard.gate.margins import FALSE_ALARMS, POWER, SURE, Seeds, detectable, error, p_beyond, worsening
 from leaderboard.shown import factor, scaled
 
 Noise = Callable[[Record, str, ColumnValues], "Seeds | str"]
@@ -156,8 +156,8 @@ def _column(name: str, column: str, old: Record, new: Record, noise: Noise, foun
             out = replace(out, seeded="not measured")
         else:
             seeds, out = known, replace(out, seeded="counted")
-    of_change = error(change, seeds)
-    return replace(out, error=of_change.value * by, df=of_change.df)
+    of = error(change, seeds)
+    return replace(out, noise=replace(of, sampling=of.sampling * by, seeds=of.seeds * by))
 
 
 def _value(values: ColumnValues) -> float:
@@ -179,20 +179,19 @@ def kept(values: ColumnValues, ids: Set[str]) -> ColumnValues:
 
 def _verdicts(changes: Sequence[Change]) -> tuple[list[Change], int]:
     """Every change with its verdict: Holm over all that have a standard error. One utterance has none."""
-    judged = {str(i): c for i, c in enumerate(changes) if c.error is not None}
+    judged = {str(i): c for i, c in enumerate(changes) if c.noise is not None}
     worse, better = dict[str, float](), dict[str, float]()
     for i, c in judged.items():
-        assert c.card and c.change and c.margin is not None and c.error is not None and c.df is not None
-        amount, noise = worsening(c.card, c.change.value), Error(c.error, c.df)
-        worse[i], better[i] = p_beyond(amount, c.margin, noise), p_beyond(-amount, c.margin, noise)
+        assert c.card and c.change and c.margin is not None and c.noise
+        amount = worsening(c.card, c.change.value)
+        worse[i], better[i] = p_beyond(amount, c.margin, c.noise), p_beyond(-amount, c.margin, c.noise)
     worse, better = holm(worse), holm(better)
     out = list(changes)
     for i, c in judged.items():
-        assert c.margin is not None and c.error is not None and c.df is not None
-        noise = Error(c.error, c.df)
+        assert c.margin is not None and c.noise
         verdict: Verdict = "unchanged"
         if min(worse[i], better[i]) <= FALSE_ALARMS:
             verdict = "regressed" if worse[i] <= FALSE_ALARMS else "improved"
-        found, surely = (detectable(c.margin, noise, len(judged), power) for power in (POWER, SURE))
+        found, surely = (detectable(c.margin, c.noise, len(judged), power) for power in (POWER, SURE))
         out[int(i)] = replace(c, verdict=verdict, p=worse[i], detectable=found, surely=surely)
     return out, len(judged)

@@ -32,7 +32,7 @@ from leaderboard.gate.judge import kept
 from leaderboard.gate.noise import ColumnNoise, NoiseCard, rounded
 
 ALIKE = 0.01
-"""Two replicates are one where their differences differ by less than this share of their size (root mean square)."""
+"""Two replicates are one where their differences differ by less than this share of their spread over utterances."""
 
 
 def calibrate(records: Iterable[Record], suite: str) -> NoiseCard:
@@ -142,7 +142,8 @@ def _differences(a: ColumnValues, b: ColumnValues) -> np.ndarray:
 
 
 def _alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether the pattern over utterances is the same; a mere shift has no pattern to know it by."""
     if len(one) != len(other):
         return False
-    size = max(np.sqrt(np.mean(one**2)), np.sqrt(np.mean(other**2)))
-    return bool(np.sqrt(np.mean((one - other) ** 2)) < ALIKE * size)
+    pattern = max(one.std(), other.std())
+    return bool(np.sqrt(np.mean((one - other) ** 2)) < ALIKE * pattern)

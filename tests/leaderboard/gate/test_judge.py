@@ -300,7 +300,8 @@ def test_what_seeds_explain_is_no_regression(made: Any) -> None:
     quiet = regenerated(made, old, new, lambda *_: Seeds(0.01, 10)).changes[0]
     loud = regenerated(made, old, new, lambda *_: Seeds(0.2, 10)).changes[0]
     assert (quiet.verdict, loud.verdict, loud.seeded) == ("regressed", "unchanged", "counted")
-    assert loud.error == pytest.approx(math.hypot(quiet.change.error, 0.2 * math.sqrt(2)))  # type: ignore[union-attr]
+    assert quiet.noise and loud.noise
+    assert (loud.noise.sampling, loud.noise.seeds) == pytest.approx((quiet.noise.sampling, 0.2 * math.sqrt(2)))
     assert loud.detectable is not None and loud.surely is not None and quiet.detectable is not None
     assert quiet.detectable < 0.5 < loud.detectable < loud.surely
 
