@@ -15,6 +15,8 @@ from leaderboard.formats import CheckFormat
 from leaderboard.options import Records
 
 FRESH = Path("records")
+LONGEST = 1000
+"""Characters of a refusal in the log."""
 
 
 def register(app: typer.Typer) -> None:
@@ -53,6 +55,7 @@ def check(
     from leaderboard.gate.report import Report
     from leaderboard.show import shown
     from leaderboard.store import committed_folder, gather
+    from leaderboard.text import plain
 
     folders = (committed_folder() if committed is None else committed, fresh)
     old, new = (gather(folder) for folder in folders)
@@ -69,7 +72,7 @@ def check(
     if form is not CheckFormat.terminal:
         # the output is for a machine; people look at the log
         for line in found.refused:
-            typer.echo(f"bench: refused: {' '.join(line.split())}", err=True)
+            typer.echo(f"bench: refused: {plain(line, LONGEST)}", err=True)
     if found.code:
         raise typer.Exit(found.code)
 

@@ -37,12 +37,10 @@ def as_comment(found: Outcome, commands: Mapping[Key, str], beside: str = "") ->
         "what was refused": _refused(found.refused),
         "what regressed": _changes("Regressed", found.regressed),
         "how to make the rows again": _reproduce(found, commands),
-        "what else changed": _changes(
-            "Other changes", [c for c in found.changes if c.verdict != "regressed" and c.cause]
+        "what else changed": _folded(
+            "Other changes", _changes("", [c for c in found.changes if c.verdict != "regressed" and c.cause])
         ),
-        "the tables": f"<details><summary>The fresh rows among the committed ones</summary>\n\n{beside}\n\n</details>"
-        if beside
-        else "",
+        "the tables": _folded("The fresh rows among the committed ones", beside),
         "remarks": "\n".join(f"- {code(line)}" for line in _first(remarks(found), MOST_LINES)),
     }
     out, lacking = "", []
@@ -86,7 +84,12 @@ def _changes(title: str, changes: Sequence[Change]) -> str:
         f"- {WORDS[cause]}: {', '.join(code(n, 60) for n in dict.fromkeys(names))}"
         for cause, names in by_cause(ordered[:MOST_LINES]).items()
     ]
-    return "\n".join([f"#### {title}", "", *lines, *more, "", *causes]).rstrip("\n")
+    heading = [f"#### {title}", ""] if title else []
+    return "\n".join([*heading, *lines, *more, "", *causes]).rstrip("\n")
+
+
+def _folded(title: str, text: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>" if text else ""
 
 
 def _row(change: Change) -> list[str]:

@@ -18,7 +18,7 @@ from leaderboard.comparisons import holm
 from leaderboard.gate import ground
 from leaderboard.gate.change import Change, Key, Outcome, Verdict, where
 from leaderboard.gate.drift import cause, fitted_again
-from leaderboard.gate.impossible import broken
+from leaderboard.gate.impossible import RULES, Rule, broken
 from leaderboard.gate.margins import FALSE_ALARMS, POWER, SURE, Seeds, detectable, error, p_beyond, worsening
 from leaderboard.shown import factor, scaled
 
@@ -51,6 +51,7 @@ def compare(
     noise: Noise = unmeasured,
     every: bool = False,
     allow_dirty: bool = False,
+    rules: Sequence[Rule] = RULES,
 ) -> Outcome:
     """Every column of every row that both sets hold.
 
@@ -58,10 +59,11 @@ def compare(
         noise: what another seed moves a column by; asked for columns that were fitted again.
         every: refuse, too, when a committed row or a task of one was not run.
         allow_dirty: take records of a checkout with uncommitted changes.
+        rules: of impossible values, held against the fresh records.
     """
     old, new = by_key(committed), by_key(fresh)
     common = sorted(old.keys() & new.keys())
-    found = _Found(refused=_refusals(committed, fresh, allow_dirty))
+    found = _Found(refused=_refusals(committed, fresh, allow_dirty, rules))
     if not common:
         rows = ", ".join("/".join(key) for key in sorted(new)) or "none"
         found.refused.append(f"no fresh row has a committed one to compare with; fresh rows: {rows}")
@@ -87,13 +89,15 @@ def compare(
     return Outcome(changes, tuple(found.refused), not_run, lacking, added, tuple(found.notes), judged)
 
 
-def _refusals(committed: Sequence[Record], fresh: Sequence[Record], allow_dirty: bool) -> list[str]:
+def _refusals(
+    committed: Sequence[Record], fresh: Sequence[Record], allow_dirty: bool, rules: Sequence[Rule]
+) -> list[str]:
     """What is wrong with the records by themselves."""
     out = ground.mixed_versions(committed, "committed") + ground.mixed_versions(fresh, "fresh")
     if not allow_dirty:
         out += ground.dirty(committed, "committed") + ground.dirty(fresh, "fresh")
     for record in fresh:
-        out += broken(record)
+        out += broken(record, rules)
     return out
 
 

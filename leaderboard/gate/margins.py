@@ -32,6 +32,8 @@ POWER, SURE = 0.8, 0.95
 SMALLEST = 1e-12
 """Below this a p is called 0."""
 HALVINGS = 40
+ROUNDING = 1e-9
+"""Share of a margin that floating-point arithmetic may add to a worsening of exactly the margin."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,8 @@ def p_beyond(amount: float, margin: float, noise: Error) -> float:
     Certain where there is no noise; 1 where the estimate itself is within the margin.
     """
     excess = amount - margin
-    if excess <= 0.0 or noise.value == 0.0:
-        return 1.0 if excess <= 0.0 else 0.0
+    if excess <= ROUNDING * abs(margin) or noise.value == 0.0:
+        return 1.0 if excess <= ROUNDING * abs(margin) else 0.0
     low, high = math.log(SMALLEST), math.log(0.5)
     if noise.beyond(SMALLEST) <= excess:
         return 0.0
