@@ -4,10 +4,11 @@
 
 A change is simulated on a committed row that was also made under a second seed. Every utterance gets the difference
 that the two seeds show on some utterance, the same for all columns of a task's set, so that tails and correlations are
-those of the real values; their means are taken away. To that comes a shift of each column, Gaussian with √2 times the
-calibrated standard deviation over seeds and the correlation that the columns' differences have. The check is the real
-one, and it does not know the truth: for each change its card of noise is measured anew, from as many simulated
-replicates as the shipped one has.
+those of the real values; their means are taken away. To that comes a shift of each column, Gaussian with √2 times a
+standard deviation over seeds and the correlation that the columns' differences have. The standard deviations are drawn
+for each change, from what the shipped card leaves open of them: σ² = s² df / χ²(df). The check is the real one, and it
+does not know the truth: for each change its card of noise is measured anew, from as many simulated replicates as the
+shipped one has.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from bench.progress import Bar
 from bench.record import Record
 from leaderboard.gate.change import Change, Outcome
 from leaderboard.gate.judge import compare
-from leaderboard.gate.margins import FALSE_ALARMS, POWER
+from leaderboard.gate.margins import FALSE_ALARMS, POWER, Seeds
 from leaderboard.gate.noise import ColumnNoise, Measured, NoiseCard, file_of, read, steadied
 from leaderboard.shown import factor
 from leaderboard.store import committed_folder, read_rows
@@ -34,42 +35,44 @@ SUITE = "mini"
 FAMILIES = ("raw_ar_v1", "rvq_ar_v1", "calm_v1", "rssm_v1", "engram_v1")
 CHANGES = 500
 LIMIT = 0.99
+FEW = 0.1
+"""Share of utterances below which a resample may hold no trace of what differs: no t test is of use there."""
 Column = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Template:
-    """A committed row, the differences that another seed makes, and what its columns' noise is taken to be.
+    """A committed row, the differences that another seed makes, and what is known of its columns' noise.
 
-    `differences`: column → (utterances,), centred. `noise`: column → the truth of the simulation, with as many
-    replicates as the shipped card has. `root`: (columns, columns), a root of the shifts' correlation.
+    `differences`: column → (utterances,), centred. `noise`: column → its line of the shipped card; `seeds`: the same,
+    steadied. `root`: (columns, columns), a root of the shifts' correlation.
     """
 
     row: Record
     columns: Sequence[Column]
     differences: dict[Column, np.ndarray]
     noise: dict[Column, ColumnNoise]
+    seeds: dict[Column, Seeds]
     root: np.ndarray
 
 
 def template(row: Record, again: Record, card: NoiseCard) -> Template:
     """A row and the same recipe under another seed."""
     used = steadied(card)
-    differences, noise = dict[Column, np.ndarray](), dict[Column, ColumnNoise]()
+    differences, noise, seeds = dict[Column, np.ndarray](), dict[Column, ColumnNoise](), dict[Column, Seeds]()
     for measured in card.columns:
         at = (measured.task, measured.column)
-        entry, other = row.tasks[measured.task], again.tasks[measured.task]
-        if measured.column not in entry.columns or measured.column not in other.columns:
-            continue
-        before, after = entry.columns[measured.column], other.columns[measured.column]
-        if before.column.margin is None:
+        before, after = (
+            r.tasks[measured.task].columns.get(measured.column) if measured.task in r.tasks else None
+            for r in (row, again)
+        )
+        if before is None or after is None or before.column.margin is None:
             continue
         moved = np.array([after.values[u] - before.values[u] for u in sorted(before.values)])
         differences[at] = moved - moved.mean()
-        seeds = used[(measured.dataset, measured.codec, *at)]
-        noise[at] = measured.model_copy(update={"sd": seeds.sd})
+        noise[at], seeds[at] = measured, used[(measured.dataset, measured.codec, *at)]
     columns = list(differences)
-    return Template(row, columns, differences, noise, _root(columns, differences))
+    return Template(row, columns, differences, noise, seeds, _root(columns, differences))
 
 
 def _root(columns: Sequence[Column], differences: dict[Column, np.ndarray]) -> np.ndarray:
@@ -85,25 +88,35 @@ def _root(columns: Sequence[Column], differences: dict[Column, np.ndarray]) -> n
 
 @dataclass(frozen=True)
 class Drawn:
-    """One simulated change: what every value moves by, and the card that the check is given."""
+    """One simulated change: σ of every column, what every value moves by, and the card that the check is given."""
 
+    truth: dict[Column, float]
     moves: dict[Column, np.ndarray]
     card: NoiseCard
 
 
 def draw(of: Template, rng: np.random.Generator, seeds: bool = True) -> Drawn:
-    """Noise alone. Without `seeds` only the scorer ran: no shift, and no card is asked for."""
+    """Noise alone. Without `seeds` only the scorer ran: no shift, no card is asked for, and a column in which hardly
+    an utterance differs does not move at all."""
     picked = {n: rng.integers(n, size=n) for n in sorted({len(d) for d in of.differences.values()})}
+    truth = {c: s.sd * float(np.sqrt(s.df / rng.chisquare(s.df))) for c, s in of.seeds.items()}
     most = max(c.df for c in of.noise.values())
     # the first shift is the change's, the others the replicates'
     shifts = rng.normal(size=(most + 1, len(of.columns))) @ of.root.T * np.sqrt(2.0)
-    shifts *= np.array([of.noise[c].sd for c in of.columns])
+    shifts *= np.array([truth[c] for c in of.columns])
     moves, columns = {}, []
     for i, c in enumerate(of.columns):
         moves[c] = of.differences[c][picked[len(of.differences[c])]] + (shifts[0, i] if seeds else 0.0)
+        if not seeds and moving(of.differences[c]) < FEW:
+            moves[c] = np.zeros_like(moves[c])
         again = shifts[1 : 1 + of.noise[c].df, i]
         columns.append(of.noise[c].model_copy(update={"sd": float(np.sqrt(np.mean(again**2) / 2))}))
-    return Drawn(moves, NoiseCard(suite=SUITE, records=(), columns=tuple(columns)))
+    return Drawn(truth, moves, NoiseCard(suite=SUITE, records=(), columns=tuple(columns)))
+
+
+def moving(differences: np.ndarray) -> float:
+    """The share of utterances whose difference is not the usual one."""
+    return float(np.mean(np.abs(differences - np.median(differences)) > 1e-12))
 
 
 def checked(of: Template, drawn: Drawn, worse: dict[Column, float] | None = None, seeds: bool = True) -> Outcome:
@@ -162,9 +175,11 @@ NAMES = {
 }
 
 
-def templates(families: Sequence[str] = FAMILIES) -> list[Template]:
-    """The committed rows of the families, with their replicates."""
+def templates(families: Sequence[str] = FAMILIES, tasks: Sequence[str] = ()) -> list[Template]:
+    """The committed rows of the families, with their replicates; of these tasks alone, where any are named."""
     rows = {r.submission.name: r for r in read_rows(committed_folder()) if r.suite == SUITE}
+    if tasks:
+        rows = {n: r.model_copy(update={"tasks": {t: r.tasks[t] for t in tasks}}) for n, r in rows.items()}
     path = file_of(SUITE)
     assert path is not None
     return [template(rows[name], rows[f"{name}@seed1"], read(path)) for name in families]

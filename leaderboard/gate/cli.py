@@ -39,6 +39,12 @@ def check(
     allow_dirty: Annotated[
         bool, typer.Option("--allow-dirty", help="Take records of a checkout with uncommitted changes.")
     ] = False,
+    rescored: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="What `bench score --write` wrote of a committed record; may be repeated.", show_default=False
+        ),
+    ] = None,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.", show_default=False)] = None,
     comment: Annotated[
         Path | None, typer.Option(help="Also write a pull request's comment to this file.", show_default=False)
@@ -53,6 +59,7 @@ def check(
     from leaderboard.gate.judge import compare
     from leaderboard.gate.noise import Measured
     from leaderboard.gate.report import Report
+    from leaderboard.gate.rescored import read as read_rescored
     from leaderboard.show import shown
     from leaderboard.store import committed_folder, gather
     from leaderboard.text import plain
@@ -62,7 +69,10 @@ def check(
     pairs = tuple(zip(folders, (old, new), strict=True))
     faults = [f"{folder / fault.file}: {fault.reason}" for folder, read in pairs for fault in read.faults]
     faults += [f"{folder}: no records there; `bench run` makes records" for folder, read in pairs if not read.rows]
-    found = compare(old.rows, new.rows, Measured(), every, allow_dirty) if old.rows and new.rows else Outcome()
+    found = Outcome()
+    if old.rows and new.rows:
+        moved = read_rescored(rescored or [])
+        found = compare(old.rows, new.rows, Measured(), every, allow_dirty, moved=moved)
     found = replace(found, refused=(*faults, *found.refused))
     report = Report(found, old.rows, new.rows, fresh, wide)
     for option, path, written in (("--junit", junit, CheckFormat.junit), ("--comment", comment, CheckFormat.md)):

@@ -20,6 +20,7 @@ from leaderboard.gate.change import Change, Key, Outcome, Verdict, where
 from leaderboard.gate.drift import cause, fitted_again
 from leaderboard.gate.impossible import RULES, Rule, broken
 from leaderboard.gate.margins import FALSE_ALARMS, POWER, SURE, Seeds, detectable, error, p_beyond, worsening
+from leaderboard.gate.rescored import Moved
 from leaderboard.shown import factor, scaled
 
 Noise = Callable[[Record, str, ColumnValues], "Seeds | str"]
@@ -34,8 +35,9 @@ def unmeasured(record: Record, task: str, values: ColumnValues) -> Seeds | str:
 
 @dataclass
 class _Found:
-    """What a check collects on its way."""
+    """What a check collects on its way, and what it was told of rescored outputs."""
 
+    moved: Moved
     changes: list[Change] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -52,6 +54,7 @@ def compare(
     every: bool = False,
     allow_dirty: bool = False,
     rules: Sequence[Rule] = RULES,
+    moved: Moved | None = None,
 ) -> Outcome:
     """Every column of every row that both sets hold.
 
@@ -60,10 +63,11 @@ def compare(
         every: refuse, too, when a committed row or a task of one was not run.
         allow_dirty: take records of a checkout with uncommitted changes.
         rules: of impossible values, held against the fresh records.
+        moved: what `bench score` found of committed records.
     """
     old, new = by_key(committed), by_key(fresh)
     common = sorted(old.keys() & new.keys())
-    found = _Found(refused=_refusals(committed, fresh, allow_dirty, rules))
+    found = _Found(moved=moved or {}, refused=_refusals(committed, fresh, allow_dirty, rules))
     if not common:
         rows = ", ".join("/".join(key) for key in sorted(new)) or "none"
         found.refused.append(f"no fresh row has a committed one to compare with; fresh rows: {rows}")
@@ -146,7 +150,9 @@ def _column(name: str, column: str, old: Record, new: Record, noise: Noise, foun
         fresh=_value(now) * by,
         change=scaled(change, by),
         margin=None if card.margin is None else card.margin * by,
-        cause="" if was.values == now.values and was.weights == now.weights else cause(old, new, name),
+        cause=""
+        if was.values == now.values and was.weights == now.weights
+        else cause(old, new, name, found.moved.get((old.digest, name, column))),
     )
     if lost:
         return replace(out, verdict="regressed", reason=_fewer(lost, after))

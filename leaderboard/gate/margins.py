@@ -32,8 +32,9 @@ POWER, SURE = 0.8, 0.95
 SMALLEST = 1e-12
 """Below this a p is called 0."""
 HALVINGS = 40
-ROUNDING = 1e-9
-"""Share of a margin that floating-point arithmetic may add to a worsening of exactly the margin."""
+MATERIAL = 1e-3
+"""Share of its margin by which a worsening must exceed it, whatever the noise: what arithmetic alone moves on another
+machine is too little to be measured, and no card means its margin to four digits."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ def p_beyond(amount: float, margin: float, noise: Error) -> float:
     Certain where there is no noise; 1 where the estimate itself is within the margin.
     """
     excess = amount - margin
-    if excess <= ROUNDING * abs(margin) or noise.value == 0.0:
-        return 1.0 if excess <= ROUNDING * abs(margin) else 0.0
+    if excess <= MATERIAL * abs(margin) or noise.value == 0.0:
+        return 1.0 if excess <= MATERIAL * abs(margin) else 0.0
     low, high = math.log(SMALLEST), math.log(0.5)
     if noise.beyond(SMALLEST) <= excess:
         return 0.0
@@ -97,4 +98,5 @@ def p_beyond(amount: float, margin: float, noise: Error) -> float:
 def detectable(margin: float, noise: Error, judged: int, power: float = POWER) -> float:
     """The true worsening that is found with about that power by the first and strictest step of Holm among `judged`
     columns: the margin, what noise may exceed with α/m, and what it may hide with 1 − power."""
-    return margin + noise.beyond(FALSE_ALARMS / judged) + noise.beyond(1.0 - power)
+    least = max(noise.beyond(FALSE_ALARMS / judged), MATERIAL * abs(margin))
+    return margin + least + noise.beyond(1.0 - power)

@@ -56,3 +56,45 @@ def test_values_that_do_not_differ_have_no_cause(made: Any) -> None:
     old, new = pair(made, weights_digest="w2")
     (change,) = compare([old], [new]).changes
     assert (change.cause, change.seeded, change.verdict) == ("", "", "unchanged")
+
+
+@pytest.mark.parametrize(
+    ("moved", "changed", "expected"),
+    [
+        # other code that scores the stored outputs as before is no cause
+        (False, {"weights_digest": "w2", "task": {"scorer_digest": "s2"}}, "model"),
+        (False, {"task": {"scorer_digest": "s2"}}, "unexplained"),
+        (True, {"weights_digest": "w2", "task": {"scorer_digest": "s2"}}, "model and scorer"),
+        (True, {"weights_digest": "w2", "packages": {"torch": "9"}}, "model and scorer"),
+        (True, {"packages": {"torch": "9"}}, "environment"),
+        (True, {"task": {"scorer_digest": "s2"}}, "scorer"),
+        (None, {"weights_digest": "w2", "task": {"scorer_digest": "s2"}}, "model and scorer"),
+    ],
+)
+def test_stored_outputs_scored_again_decide(
+    made: Any, moved: bool | None, changed: dict[str, Any], expected: str
+) -> None:
+    assert cause(*pair(made, **changed), "t", moved) == expected
+
+
+def test_the_check_reads_what_bench_score_wrote(tmp_path: Any, made: Any, run: Any) -> None:
+    """As written by `bench.rescoring.as_json`, for a record whose model and scorer both changed."""
+    from bench.rescoring import Rescored, as_json
+
+    old, new = pair(made, weights_digest="w2", task={"scorer_digest": "s2"})
+    tasks = dict(new.tasks)
+    column = tasks["t"].columns["c"]
+    moved = column.model_copy(update={"values": {u: v + 1e-3 for u, v in column.values.items()}})
+    tasks["t"] = tasks["t"].model_copy(update={"columns": {"c": moved}})
+    made.write(old, tmp_path / "old")
+    made.write(new.model_copy(update={"tasks": tasks}), tmp_path / "new")
+    path = tmp_path / "scored.json"
+    check = ("check", "--fresh", tmp_path / "new", "--committed", tmp_path / "old", "--wide")
+    assert "model and scorer both changed" in run(*check)[1]
+    for changed, words in ((0, "c: model drift"), (7, "model and scorer both changed")):
+        path.write_text(as_json(old, [Rescored("t", "c", 40, changed, 0.1)]), encoding="utf-8")
+        code, said = run(*check, "--rescored", path)
+        assert (code, words in said) == (0, True), said
+    path.write_text("[]", encoding="utf-8")
+    code, said = run(*check, "--rescored", path)
+    assert (code, "not what `bench score --write` writes" in said) == (2, True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, chi2, kstest
 
 from benchmarks import gate
 from leaderboard.gate.margins import FALSE_ALARMS
@@ -14,7 +14,7 @@ CHANGES = 40
 
 @pytest.fixture(scope="module")
 def templates() -> list[gate.Template]:
-    return gate.templates(("raw_ar_v1", "rssm_v1"))
+    return gate.templates(("raw_ar_v1", "rssm_v1"), ("delta_nll",))
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +35,25 @@ def test_planted_regressions_are_found(tallies: dict[str, gate.Tally]) -> None:
 
 
 def test_the_simulated_noise_is_what_it_says(templates: list[gate.Template]) -> None:
-    """A move's variance over changes is 2 σ² and, of its mean, the sampling error of the differences."""
+    """Given σ, a mean move is Gaussian with 2 σ² and the sampling error of the differences, and a card measures σ²."""
     of, column = templates[0], ("delta_nll", "own_gain_80ms")
     drawn = [gate.draw(of, np.random.default_rng(i)) for i in range(600)]
+    differences = of.differences[column]
+    sigma = np.array([d.truth[column] for d in drawn])
     means = np.array([d.moves[column].mean() for d in drawn])
-    differences, noise = of.differences[column], of.noise[column]
-    expected = 2 * noise.sd**2 + differences.var() / len(differences)
-    assert means.var() == pytest.approx(expected, rel=0.2)
-    cards = np.array([next(c.sd for c in d.card.columns if c.column == column[1]) for d in drawn])
-    assert np.mean(cards**2) == pytest.approx(noise.sd**2, rel=0.2)
+    z = means / np.sqrt(2 * sigma**2 + differences.var() / len(differences))
+    assert kstest(z, "norm").pvalue > 0.01
+    measured = np.array([next(c.sd for c in d.card.columns if c.column == column[1]) for d in drawn])
+    df = of.noise[column].df
+    assert kstest(df * (measured / sigma) ** 2, chi2(df).cdf).pvalue > 0.01
+    # σ² itself spreads about the shipped card's as its degrees of freedom leave open
+    seeds = of.seeds[column]
+    assert kstest(seeds.df * (seeds.sd / sigma) ** 2, chi2(seeds.df).cdf).pvalue > 0.01
     # the columns of one task move together, as the differences of the two seeds do
     other = ("delta_nll", "own_gain_160ms")
-    seen = np.corrcoef(means, [d.moves[other].mean() for d in drawn])[0, 1]
-    assert seen == pytest.approx(np.corrcoef(differences, of.differences[other])[0, 1], abs=0.12)
+    seen = np.corrcoef(np.sign(means), np.sign([d.moves[other].mean() for d in drawn]))[0, 1]
+    correlation = np.corrcoef(differences, of.differences[other])[0, 1]
+    assert seen == pytest.approx(2 / np.pi * np.arcsin(correlation), abs=0.12)
 
 
 def test_without_a_second_seed_nothing_shifts(templates: list[gate.Template]) -> None:

@@ -55,9 +55,9 @@ def test_p_is_a_one_sided_t_test_against_the_margin() -> None:
 
 def test_without_noise_the_margin_decides() -> None:
     assert [p_beyond(x, 0.1, Error(0.0, 9)) for x in (0.09, 0.1, 0.11)] == [1.0, 1.0, 0.0]
-    # 0.3 - 0.2 is not quite 0.1
-    assert p_beyond(0.4 - 0.3, 0.1, Error(0.0, 9)) == p_beyond(0.1 + 1e-16, 0.1, Error(1e-20, 9)) == 1.0
-    assert p_beyond(1e-300, 0.0, Error(0.0, 9)) == 0.0
+    # beyond the margin by less than anybody means, and by more
+    assert p_beyond(0.10009, 0.1, Error(0.0, 9)) == p_beyond(0.10009, 0.1, Error(1e-9, 9)) == 1.0
+    assert p_beyond(0.10011, 0.1, Error(0.0, 9)) == p_beyond(1e-300, 0.0, Error(0.0, 9)) == 0.0
 
 
 def test_worse_is_positive_in_every_direction() -> None:

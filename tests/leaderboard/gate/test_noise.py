@@ -61,8 +61,10 @@ def test_another_card_is_refused(tmp_path: Path, old: str, new: str, message: st
 
 def test_it_is_looked_up_by_board_task_and_column(made: Any) -> None:
     assert asked(made.make(), a_card()) == Seeds(0.3, 2)
-    assert asked(made.make(codec="mimi"), a_card()) == (
-        "delta_nll gain_80ms: no noise was measured on synthspeech and mimi"
+    elsewhere = "no noise was measured for suite mini on synthspeech and mimi"
+    assert asked(made.make(codec="mimi"), a_card()) == elsewhere
+    assert (
+        asked(made.make(), a_card(a_column("b"))) == "delta_nll gain_80ms: no row under a second seed has this column"
     )
     assert Measured({})(
         made.make(suite="none_such"), "delta_nll", made.make().tasks["delta_nll"].columns["gain_80ms"]
