@@ -35,6 +35,8 @@ SUITE = "mini"
 FAMILIES = ("raw_ar_v1", "rvq_ar_v1", "calm_v1", "rssm_v1", "engram_v1")
 CHANGES = 500
 LIMIT = 0.99
+SEED = 1
+"""Other draws than those on which the limit of `leaderboard.gate.moderated` was chosen (0)."""
 FEW = 0.1
 """Share of utterances below which a resample may hold no trace of what differs: no t test is of use there."""
 Column = tuple[str, str]
@@ -186,7 +188,7 @@ def templates(families: Sequence[str] = FAMILIES, tasks: Sequence[str] = ()) -> 
 
 
 def simulate(
-    found: Sequence[Template], changes: int, seed: int = 0, progress: Callable[[str, int, int], None] | None = None
+    found: Sequence[Template], changes: int, seed: int = SEED, progress: Callable[[str, int, int], None] | None = None
 ) -> dict[str, Tally]:
     """Tallies of `changes` changes of each kind, rows in turn."""
     out = {name: Tally() for name in NAMES}

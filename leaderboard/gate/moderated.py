@@ -23,10 +23,13 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
+ALIKE = 200.0
+"""Degrees of freedom of a prior from which on columns count as all alike."""
 FEWEST = 6
 """Columns that a prior needs."""
-MOST = 20.0
-"""Degrees of freedom that a prior may be worth, however alike the columns are: they are not independent."""
+MOST = 4.0
+"""Degrees of freedom that a prior may be worth. Twenty columns that move together often look more alike than they are:
+with a limit of 20 the simulated check cried wolf twice as often as it may (docs/design/0006-regression-gate.md)."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class Prior:
 NOTHING = Prior(0.0, 0.0)
 
 
-def prior(ratios: Sequence[float], dfs: Sequence[float]) -> Prior:
-    """The prior of positive ratios with their degrees of freedom.
+def prior(ratios: Sequence[float], dfs: Sequence[float], most: float = MOST) -> Prior:
+    """The prior of positive ratios with their degrees of freedom, worth `most` at most.
 
     >>> prior([1.0, 1.0], [2, 2])
     Prior(ratio=0.0, df=0.0)
@@ -51,10 +54,11 @@ def prior(ratios: Sequence[float], dfs: Sequence[float]) -> Prior:
     half = np.asarray(dfs, dtype=np.float64) / 2
     e = np.log(np.asarray(ratios, dtype=np.float64)) - digamma(half) + np.log(half)
     excess = float(e.var(ddof=1) - polygamma(1, half).mean())
-    half_df = MOST / 2
+    half_df = ALIKE / 2
     if excess > polygamma(1, half_df):
-        half_df = float(brentq(lambda y: float(polygamma(1, y)) - excess, 1e-3, MOST / 2))
-    return Prior(math.exp(float(e.mean() + digamma(half_df) - np.log(half_df))), 2 * half_df)
+        half_df = float(brentq(lambda y: float(polygamma(1, y)) - excess, 1e-3, half_df))
+    ratio = math.exp(float(e.mean() + digamma(half_df) - np.log(half_df)))
+    return Prior(ratio, min(2 * half_df, most))
 
 
 def moderated(ratio: float, df: float, of: Prior) -> tuple[float, float]:

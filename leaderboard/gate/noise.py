@@ -138,10 +138,11 @@ def as_toml(card: NoiseCard) -> str:
     head = [
         f"# Made by `bench calibrate-noise --suite {card.suite}`; never edited by hand.",
         f"suite = {_value(card.suite)}",
-        f"records = [\n{''.join(f'    {_value(r)},{chr(10)}' for r in card.records)}]",
+        "records = [",
+        *(f"    {_value(digest)}," for digest in card.records),
+        "]",
     ]
-    blocks = [_block(column) for column in card.columns]
-    return "\n".join([*head, *blocks]) + "\n"
+    return "\n".join([*head, *(_block(column) for column in card.columns)]) + "\n"
 
 
 def _block(column: ColumnNoise) -> str:
