@@ -24,7 +24,7 @@ class Change:
         change: fresh − committed; where one is best, of the distances from one.
         margin: how much worse the column may get.
         noise: the errors of the change, with the seeds' where that belongs; None where one utterance has none.
-        p: of "worse by at most the margin", after Holm's correction over everything the check judged.
+        p: of "worse by at most the margin", after Holm's correction over all columns that differ; None where none does.
         detectable: the true worsening that the check would find with 80 % power.
         surely: the same with 95 %.
         seeded: whether the noise of another seed is part of `noise`; "" where nothing was fitted again.
@@ -60,7 +60,7 @@ class Outcome:
         tasks_not_run: scored tasks of a committed row that its fresh record does not hold.
         added: fresh rows without a committed one.
         notes: what a reader should know and no verdict depends on.
-        judged: how many columns share the rate of false alarms.
+        judged: how many columns differ, and share the rate of false alarms.
     """
 
     changes: Sequence[Change] = ()

@@ -88,7 +88,7 @@ def headline(found: Outcome) -> str:
 
 def remarks(found: Outcome, wide: bool = False) -> list[str]:
     """What stands below the changes, a line each; with `wide` every row that was not run."""
-    share = f"{found.judged} columns were judged together, at a false-alarm rate of {100 * FALSE_ALARMS:g} % for all"
+    share = f"{found.judged} columns differ; judged together, at a false-alarm rate of {100 * FALSE_ALARMS:g} % for all"
     return [
         *([share] if found.judged else []),
         *(f"note: {plain(note)}" for note in found.notes),

@@ -188,8 +188,12 @@ def kept(values: ColumnValues, ids: Set[str]) -> ColumnValues:
 
 
 def _verdicts(changes: Sequence[Change]) -> tuple[list[Change], int]:
-    """Every change with its verdict: Holm over all that have a standard error. One utterance has none."""
-    judged = {str(i): c for i, c in enumerate(changes) if c.noise is not None}
+    """Every change with its verdict: Holm over all that differ and have a standard error. One utterance has none.
+
+    Columns whose every value is what it was cannot cry wolf, and so take no share of the rate.
+    """
+    measured = {str(i): c for i, c in enumerate(changes) if c.noise is not None}
+    judged = {i: c for i, c in measured.items() if c.cause}
     worse, better = dict[str, float](), dict[str, float]()
     for i, c in judged.items():
         assert c.card and c.change and c.margin is not None and c.noise
@@ -197,11 +201,11 @@ def _verdicts(changes: Sequence[Change]) -> tuple[list[Change], int]:
         worse[i], better[i] = p_beyond(amount, c.margin, c.noise), p_beyond(-amount, c.margin, c.noise)
     worse, better = holm(worse), holm(better)
     out = list(changes)
-    for i, c in judged.items():
+    for i, c in measured.items():
         assert c.margin is not None and c.noise
         verdict: Verdict = "unchanged"
-        if min(worse[i], better[i]) <= FALSE_ALARMS:
+        if i in judged and min(worse[i], better[i]) <= FALSE_ALARMS:
             verdict = "regressed" if worse[i] <= FALSE_ALARMS else "improved"
-        found, surely = (detectable(c.margin, c.noise, len(judged), power) for power in (POWER, SURE))
-        out[int(i)] = replace(c, verdict=verdict, p=worse[i], detectable=found, surely=surely)
+        found, surely = (detectable(c.margin, c.noise, max(1, len(judged)), power) for power in (POWER, SURE))
+        out[int(i)] = replace(c, verdict=verdict, p=worse.get(i), detectable=found, surely=surely)
     return out, len(judged)

@@ -1,7 +1,7 @@
 """How large a worsening noise explains, and how large a one would be found.
 
 A column has regressed when "worse by at most its margin" is rejected at a level α that Holm shares out over all columns
-which one check judges, so that the chance of any false alarm is at most FALSE_ALARMS:
+which differ in one check, so that the chance of any false alarm is at most FALSE_ALARMS:
 
     worsening − margin > √(t_{n−1, 1−α}² V + t_{df, 1−α}² 2 s²)
 

@@ -17,6 +17,9 @@ from leaderboard.gate.document import as_json
 from leaderboard.gate.junit import as_junit
 from leaderboard.show import tables_of
 
+LONG = 30_000
+"""Characters of tables that leave room for the rest of a comment."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -41,7 +44,11 @@ class Report:
         return as_text(self.found, self.wide)
 
     def _beside(self) -> str:
-        """The boards of the fresh rows, these among the committed ones."""
-        keys = {board_key(record) for record in self.fresh}
+        """The boards that a fresh row is new to or changed in, it among the committed ones; briefly, where long."""
+        known = {record.digest for record in self.committed}
+        keys = {board_key(record) for record in self.fresh if record.digest not in known}
         found = [b for b in boards(self.committed, self.fresh) if (b.suite, b.dataset, b.codec) in keys]
-        return tables_of(found, TableFormat.md, False) if found else ""
+        if not found:
+            return ""
+        whole = tables_of(found, TableFormat.md, False)
+        return whole if len(whole) <= LONG else tables_of(found, TableFormat.md, False, brief=True)

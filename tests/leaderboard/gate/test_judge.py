@@ -342,6 +342,20 @@ def test_one_check_of_many_columns_asks_for_more_than_one_of_one(made: Any) -> N
     assert many.changes[0].detectable > alone.changes[0].detectable  # type: ignore[operator]
 
 
+def test_columns_that_do_not_differ_take_no_share(made: Any) -> None:
+    """A row of one changed column and 39 others is judged as one of one column."""
+    old = made.spread(1.0)
+    cards = [made.column(f"c{i}", f"c{i}", margin=0.1) for i in range(40)]
+    new = {card: moved(old, -0.5, noise=0.1) if i == 7 else old for i, card in enumerate(cards)}
+    found = compare(
+        [made.make(tasks={"t": made.entry(dict.fromkeys(cards, old))})], [made.make(tasks={"t": made.entry(new)})]
+    )
+    assert found.judged == 1
+    assert [c.column for c in found.regressed] == ["c7"]
+    assert {c.p for c in found.changes if c.column != "c7"} == {None}
+    assert all(c.detectable is not None and c.detectable >= 0.1 for c in found.changes)
+
+
 # --- what is wrong with the records ---------------------------------------------------------------------------
 
 
