@@ -230,8 +230,9 @@ def table(found: dict[str, Tally], columns: int) -> str:
         [
             *lines,
             "",
-            f"Rows in turn: {', '.join(FAMILIES)}; {columns} judged columns in all. A rate of {100 * FALSE_ALARMS:g} % "
-            f"allows {most} false alarms among {changes} changes (binomial, {100 * LIMIT:g} %). "
+            f"Rows in turn: {', '.join(FAMILIES)}; {columns} columns with a margin in all. "
+            f"A rate of {100 * FALSE_ALARMS:g} % allows {most} false alarms among {changes} "
+            f"changes (binomial, {100 * LIMIT:g} %). "
             f"What is detectable is what the check itself states, for a power of {100 * POWER:g} %.",
         ]
     )
