@@ -47,6 +47,7 @@ records: $(VENV)/.installed-run
 	@$(BIN)/bench run $(addprefix --submission ,raw_ar_v1 $(FAMILIES)) --seed 1 --records leaderboard/records
 	@$(BIN)/bench run --submission rvq_ar_v1 --suite codes --records leaderboard/records
 	@$(BIN)/bench run $(addprefix --submission ,raw_ar_v1 $(FAMILIES) control_copy_last control_marginal) --suite quick --records leaderboard/records
+	@$(BIN)/bench calibrate-noise --suite mini --write tasks/suites/noise/mini.toml
 	@$(BIN)/bench leaderboard --suite mini --brief --format md --write README.md
 	@$(BIN)/bench leaderboard --format md --write docs/leaderboard.md
 	@$(BIN)/bench findings --write docs/baselines.md
@@ -56,6 +57,7 @@ records: $(VENV)/.installed-run
 generation: $(VENV)/.installed-test
 	@$(BIN)/bench run $(ROWS) --submission raw_ar_text_v1 --suite generation --records leaderboard/records
 	@$(BIN)/bench run $(addprefix --submission ,raw_ar_v1 $(FAMILIES)) --suite generation --seed 1 --records leaderboard/records
+	@$(BIN)/bench calibrate-noise --suite generation --write tasks/suites/noise/generation.toml
 	@$(BIN)/bench leaderboard --format md --write docs/leaderboard.md
 	@$(BIN)/bench heard --write docs/generation.md --figure docs/figures/generation.svg
 	@$(BIN)/bench heard --brief --write README.md

@@ -176,6 +176,9 @@ def _matched(codecs: str, built: dict[tuple[str, str], object], failures: list[s
 def score(
     path: Annotated[Path, typer.Argument(metavar="RECORD", help="A record whose tasks kept what was generated.")],
     cache: CacheDir = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Also write the outcome here, for `bench check --rescored`.", show_default=False)
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Score a record's outputs again, without generating: exit code 1 where the scorer has drifted."""
@@ -183,8 +186,14 @@ def score(
     from bench.progress import Bar
 
     _hush(quiet)
+    of = record.read(path)
     with Bar(quiet) as bar:
-        found = rescoring.rescore(record.read(path), cache or default_cache(), bar)
+        found = rescoring.rescore(of, cache or default_cache(), bar)
+    if write is not None:
+        try:
+            write.write_text(rescoring.as_json(of, found), encoding="utf-8")
+        except OSError as error:
+            raise BenchError(f"--write: {write} cannot be written: {error.strerror or error}") from error
     typer.echo(rescoring.terminal(found))
     if any(one.changed for one in found):
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ record with a fresh one would mix both kinds of change. Only tasks that keep out
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -102,6 +103,14 @@ def terminal(found: Sequence[Rescored]) -> str:
     rows = [(one.task, one.column, f"{one.changed} of {one.utterances}", f"{one.worst:.3g}") for one in moved]
     table = tabulate(rows, headers=["task", "column", "utterances", "largest change"], disable_numparse=True)
     return f"{table}\n\n{said}: the scorer has drifted, whatever the model did"
+
+
+def as_json(record: Record, found: Sequence[Rescored]) -> str:
+    """What `bench check --rescored` reads: the record by its digest, and its columns."""
+    columns = [
+        {"task": one.task, "column": one.column, "utterances": one.utterances, "changed": one.changed} for one in found
+    ]
+    return json.dumps({"record": record.digest, "columns": columns}, indent=1, ensure_ascii=False) + "\n"
 
 
 def _compared(task: str, entry: TaskEntry, found: Mapping[str, Any]) -> Iterator[Rescored]:

@@ -1,4 +1,4 @@
-"""The commands `leaderboard`, `references`, `findings` and `check`, and the table that `bench run` prints.
+"""The commands that show records, those of the packages below, and the table that `bench run` prints.
 
 What is heavy is imported when a command runs, so that `bench --help` stays fast.
 """
@@ -6,7 +6,6 @@ What is heavy is imported when a command runs, so that `bench --help` stays fast
 from __future__ import annotations
 
 import logging
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ import typer
 
 from leaderboard.codecs_cli import codecs
 from leaderboard.formats import TableFormat
+from leaderboard.gate import cli as gate
 from leaderboard.options import Dataset, Form, Fresh, Records, Suite, Wide
 from leaderboard.rows_cli import compare, show
 
@@ -22,15 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FRESH = Path("records")
 EMPTY = "no rows of models here; `bench run --submission NAME` makes them"
-
-
-class CheckFormat(str, Enum):
-    """What `bench check` writes."""
-
-    terminal = "terminal"
-    json = "json"
 
 
 def register(app: typer.Typer) -> None:
@@ -39,10 +31,10 @@ def register(app: typer.Typer) -> None:
     app.command(name="show")(show)
     app.command(name="compare")(compare)
     app.command(name="references")(references)
-    app.command(name="check")(check)
     app.command(name="codecs")(codecs)
     app.command(name="findings")(findings)
     app.command(name="heard")(heard)
+    gate.register(app)
 
 
 def leaderboard(
@@ -168,32 +160,6 @@ def heard(
         shown(text)
     else:
         replace_block(write, "heard", text)
-
-
-def check(
-    fresh: Annotated[Path, typer.Option(help="Folder of the records to check.")] = FRESH,
-    committed: Annotated[
-        Path | None,
-        typer.Option(help="Folder to check against; without it, the committed records.", show_default=False),
-    ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Fail, too, when a committed row or task was not run.")] = False,
-    form: Annotated[CheckFormat, typer.Option("--format", help="How to write the outcome.")] = CheckFormat.terminal,
-    wide: Annotated[bool, typer.Option("--wide", help="Also list what did not change.")] = False,
-) -> None:
-    """Compare fresh records with committed ones.
-
-    Exit codes: 0, no regression; 1, a column got worse by more than its margin, or lost its values; 2, the
-    records cannot be compared.
-    """
-    from leaderboard.changes import as_json, as_text
-    from leaderboard.regress import compare
-    from leaderboard.show import shown
-    from leaderboard.store import committed_folder, read_rows
-
-    found = compare(read_rows(committed_folder() if committed is None else committed), read_rows(fresh))
-    shown(as_json(found) if form is CheckFormat.json else as_text(found, wide))
-    if found.regressed or (every and (found.not_run or found.tasks_not_run)):
-        raise typer.Exit(1)
 
 
 def after_run(records: Path, written: list[Path], wide: bool = False) -> str:

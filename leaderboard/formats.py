@@ -21,3 +21,13 @@ class TextFormat(str, Enum):
     terminal = "terminal"
     md = "md"
     json = "json"
+
+
+class CheckFormat(str, Enum):
+    """What `bench check` writes; github is annotations, md a pull request's comment."""
+
+    terminal = "terminal"
+    json = "json"
+    junit = "junit"
+    github = "github"
+    md = "md"

@@ -33,16 +33,23 @@ def installed_cards(names: Iterable[str]) -> dict[str, TaskCard]:
 def suites_beside(suite: str) -> set[str]:
     """Installed suites whose cards say that their tables are shown with those of `suite`."""
     found = set()
+    for path in (path for folder in suite_folders() for path in folder.glob("*.toml")):
+        try:
+            card = read_card(path, SuiteCard)
+        except BenchError:
+            continue  # `bench list suites` says what is wrong with it
+        if card.beside == suite:
+            found.add(card.name)
+    return found
+
+
+def suite_folders() -> list[Path]:
+    """The folders of the installed packages that hold suites."""
+    found = []
     for entry in entry_points(group=SUITES):
         spec = find_spec(entry.value.partition(".")[0])
-        for root in (spec.submodule_search_locations or []) if spec else []:
-            for path in Path(root, *entry.value.split(".")[1:]).glob("*.toml"):
-                try:
-                    card = read_card(path, SuiteCard)
-                except BenchError:
-                    continue  # `bench list suites` says what is wrong with it
-                if card.beside == suite:
-                    found.add(card.name)
+        roots = (spec.submodule_search_locations or []) if spec else []
+        found += [Path(root, *entry.value.split(".")[1:]) for root in roots]
     return found
 
 

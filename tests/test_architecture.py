@@ -209,7 +209,7 @@ def test_checker_sees_a_planted_violation(module: str, source: str, expected: st
         ("bench.runner", "from bench import latents, __version__\nfrom bench.errors import BenchError\nimport torch"),
         ("bench.codecs.minicodec", "from .minicodec_model import Minicodec\nfrom bench.contract import CodecInfo"),
         ("tasks.delta_nll", "from bench.metrics import gaussian\nfrom tasks.probes import mdn"),
-        ("leaderboard.regress", "import numpy\nfrom bench.stats import paired_interval"),
+        ("leaderboard.gate.judge", "import numpy\nfrom bench.stats import paired_interval"),
     ],
 )
 def test_checker_lets_the_rest_pass(module: str, source: str) -> None:
@@ -245,5 +245,5 @@ sys.exit("torch was loaded" if "torch" in sys.modules else 0)
 """
     done = run_python(code)
     assert done.returncode == 0, done.stderr
-    for command in ("run", "list", "encode", "validate", "leaderboard", "references", "check"):
+    for command in ("run", "list", "encode", "validate", "leaderboard", "references", "check", "calibrate-noise"):
         assert command in done.stdout

@@ -63,6 +63,7 @@ def test_holds_our_packages_and_nothing_else(installed: Path) -> None:
         "submissions/*.toml",
         "tasks/*.toml",
         "tasks/suites/*.toml",
+        "tasks/suites/noise/*.toml",
         "*/py.typed",
     ],
 )

@@ -78,14 +78,15 @@ def planned_tasks(level: float = 1.0, seed: int = 0) -> dict[str, dict[str, Any]
 
 def make(name: str = "raw_ar", tasks: Mapping[str, Any] | None = None, **more: Any) -> Record:
     """A sealed record. `more`: suite, codec, dataset, created; and trained, speakers, weights (of the codec),
-    dataset_digest, speakers_known, utterances, commit, dirty, control, parameters, selftest (True: passed)."""
+    dataset_digest, speakers_known, utterances, commit, dirty, control, parameters, selftest (True: passed); of the
+    model: weights_digest, code_digest, seed; codebooks and packages."""
     count = more.get("utterances", UTTERANCES)
     speakers = more.get("speakers", 4)
     passed = more.get("selftest", True)
     raw = {
         "suite": more.get("suite", "mini"),
         "suite_digest": "d1",
-        "seed": 0,
+        "seed": more.get("seed", 0),
         "submission": {
             "name": name,
             "title": name,
@@ -95,8 +96,8 @@ def make(name: str = "raw_ar", tasks: Mapping[str, Any] | None = None, **more: A
             "training_data": "the training split",
             "control": more.get("control", ""),
             "parameters": more.get("parameters", {}),
-            "code_digest": "c1",
-            "weights_digest": "w1",
+            "code_digest": more.get("code_digest", "c1"),
+            "weights_digest": more.get("weights_digest", "w1"),
             "parameter_count": 1000,
         },
         "codec": {
@@ -105,7 +106,7 @@ def make(name: str = "raw_ar", tasks: Mapping[str, Any] | None = None, **more: A
             "hop": 1280,
             "dim": 32,
             "lookahead": 0,
-            "codebooks": (),
+            "codebooks": more.get("codebooks", ()),
             "weights_digest": more.get("weights", "m1"),
             "trained": more.get("trained", True),
         },
@@ -132,7 +133,7 @@ def make(name: str = "raw_ar", tasks: Mapping[str, Any] | None = None, **more: A
             "processor": "x86_64",
             "threads": 2,
             "device": "cpu",
-            "packages": {},
+            "packages": more.get("packages", {}),
         },
         "created": more.get("created", "2025-01-02T03:04:05Z"),
         "command": "bench run",

@@ -30,78 +30,6 @@ def committed(tmp_path: Path, made: Any, monkeypatch: pytest.MonkeyPatch) -> Pat
     return folder
 
 
-def worse(made: Any, by: float) -> dict[str, Any]:
-    """The tasks of row a with every 80 ms gain lower by `by` nats a frame, give or take 10 %."""
-    tasks: dict[str, Any] = made.planned_tasks(1.0)
-    column = tasks["delta_nll"]["columns"]["gain_80ms"]
-    lost = made.spread(by, 0.1 * by, seed=77)
-    column["values"] = {u: v - lost[u] for u, v in column["values"].items()}
-    return tasks
-
-
-def test_check_passes_what_did_not_change(tmp_path: Path, made: Any, run: Run, committed: Path) -> None:
-    made.write(made.make("a", created="2026"), tmp_path / "fresh")
-    code, said = run("check", "--fresh", tmp_path / "fresh", "--committed", committed)
-    assert code == 0
-    assert "0 regressed" in said
-    assert "not run: mini / synthspeech / minicodec / b" in said
-
-
-def test_check_fails_on_a_planted_regression(tmp_path: Path, made: Any, run: Run, committed: Path) -> None:
-    made.write(made.make("a", worse(made, 0.1)), tmp_path / "fresh")
-    code, said = run("check", "--fresh", tmp_path / "fresh")
-    assert code == 1
-    assert "1 regressed" in said
-    assert "gain_80ms" in said
-    code, said = run("check", "--fresh", tmp_path / "fresh", "--format", "json")
-    assert code == 1
-    regressed = [c["column"] for c in json.loads(said)["changes"] if c["verdict"] == "regressed"]
-    assert regressed == ["gain_80ms"]
-
-
-def test_check_tolerates_less_than_the_margin(tmp_path: Path, made: Any, run: Run, committed: Path) -> None:
-    made.write(made.make("a", worse(made, 0.04)), tmp_path / "fresh")
-    assert run("check", "--fresh", tmp_path / "fresh")[0] == 0
-
-
-def test_check_all_fails_on_a_missing_row(tmp_path: Path, made: Any, run: Run, committed: Path) -> None:
-    made.write(made.make("a"), tmp_path / "fresh")
-    assert run("check", "--fresh", tmp_path / "fresh", "--all")[0] == 1
-    made.write(made.make("b", made.planned_tasks(1.02)), tmp_path / "fresh")
-    assert run("check", "--fresh", tmp_path / "fresh", "--all")[0] == 0
-
-
-def test_a_task_that_was_not_run_fails_only_when_all_must_be(
-    tmp_path: Path, made: Any, run: Run, committed: Path
-) -> None:
-    """As after `bench run --task delta_nll`."""
-    made.write(made.make("a", {"delta_nll": made.planned_tasks()["delta_nll"]}), tmp_path / "fresh")
-    made.write(made.make("b", made.planned_tasks(1.02)), tmp_path / "fresh")
-    code, said = run("check", "--fresh", tmp_path / "fresh")
-    assert code == 0
-    assert "0 regressed" in said
-    assert "not run: mini / synthspeech / minicodec / a / rollout_gap" in said
-    assert run("check", "--fresh", tmp_path / "fresh", "--all")[0] == 1
-    document = json.loads(run("check", "--fresh", tmp_path / "fresh", "--format", "json")[1])
-    assert ["mini", "synthspeech", "minicodec", "a", "rollout_gap"] in document["tasks_not_run"]
-
-
-def test_check_refuses_what_cannot_be_compared(tmp_path: Path, made: Any, run: Run, committed: Path) -> None:
-    tasks = made.planned_tasks()
-    tasks["delta_nll"]["version"] = 2
-    made.write(made.make("a", tasks), tmp_path / "version")
-    made.write(made.make("z"), tmp_path / "stranger")
-    (tmp_path / "empty").mkdir()
-    for folder, message in (
-        ("version", "expected version 1 as committed, got 2"),
-        ("stranger", "no fresh row has a committed one"),
-        ("empty", "no records there"),
-        ("missing", "no such folder"),
-    ):
-        code, said = run("check", "--fresh", tmp_path / folder)
-        assert (code, message in said, "\n" in said) == (2, True, False)
-
-
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
@@ -117,8 +45,8 @@ def test_edited_records_are_refused_by_the_check_and_left_out_of_the_table(
     path.write_text(edit(path.read_text("utf-8")), encoding="utf-8")
     code, said = run("check", "--fresh", committed)
     assert code == 2
-    assert message in said
-    assert path.name in said
+    assert squeezed(message) in squeezed(said)
+    assert path.name in squeezed(said)
     code, said = run("leaderboard")
     assert code == 0
     assert f"not shown: {path.name}: " in said
@@ -136,7 +64,12 @@ def test_of_two_records_of_one_row_the_first_is_shown_and_the_check_refuses(comm
     assert f"not shown: {message}" in said
     code, said = run("check", "--fresh", committed)
     assert code == 2
-    assert message in said
+    assert squeezed(message) in squeezed(said)
+
+
+def squeezed(text: str) -> str:
+    """Without the spaces and line ends that wrapping moves."""
+    return "".join(text.split())
 
 
 def test_a_table_of_nothing_says_how_to_make_rows(tmp_path: Path, run: Run) -> None:
@@ -257,7 +190,7 @@ def test_nothing_here_loads_torch(tmp_path: Path, made: Any) -> None:
     code = f"""
 import sys, typer
 from pathlib import Path
-import leaderboard.changes, leaderboard.headings, leaderboard.regress, leaderboard.store, leaderboard.table
+import leaderboard.gate.judge, leaderboard.gate.report, leaderboard.headings, leaderboard.store, leaderboard.table
 from leaderboard.cli import register
 heavy = [m for m in ("torch", "tasks", "baselines") if m in sys.modules]
 assert not heavy, heavy
