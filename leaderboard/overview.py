@@ -150,9 +150,16 @@ def _about(
 
 
 def _failures(views: Sequence[TaskView], named: Callable[[str], str]) -> list[str]:
-    """What failed is always said; what was skipped has its dash."""
-    lines = [line for view in views for line in empty_cells(view, named)]
-    return [line for line in lines if line.startswith(("failed", "†"))]
+    """What failed is always said, and of new rows why anything is missing; what others skipped has its dash."""
+    lines: dict[str, None] = {}
+    for view in views:
+        new = {row.name for row in view.rows if row.new}
+        lines |= dict.fromkeys(line for line in empty_cells(view, named) if line.startswith(("failed", "†")))
+        if new:
+            mine = {c: {n: w for n, w in why.items() if n in new} for c, why in view.skipped.items()}
+            rows = tuple(row for row in view.rows if row.new)
+            lines |= dict.fromkeys(empty_cells(replace(view, rows=rows, skipped=mine), named))
+    return list(lines)
 
 
 def _left_out(board: Board, named: Callable[[str], str]) -> list[str]:

@@ -75,6 +75,15 @@ def test_what_failed_and_what_is_partial_is_said_and_a_skip_is_a_dash(made: Any)
     assert "needs log_prob" not in text
 
 
+def test_a_new_row_is_told_what_it_lacks_and_why(made: Any) -> None:
+    card, other = made.column("gain", "gain"), made.column("own", "own")
+    whole = {"t": made.entry({card: made.spread(1.0), other: made.spread(1.0)})}
+    lacking = {"t": made.entry({card: made.spread(1.0)}, skipped_columns={"own": "needs log_prob"})}
+    text = overview(boards([made.make("old", lacking), made.make("whole", whole)], [made.make("mine", lacking)]))
+    assert "– mine, own: skipped: needs log_prob" in text
+    assert "old, own" not in text
+
+
 def test_floors_that_beat_a_model_are_named(made: Any) -> None:
     card = made.column("gain", "gain")
     rows = [
