@@ -387,7 +387,8 @@ def test_a_broken_capability_costs_its_tasks_alone(
     assert done.code == 2
     assert re.fullmatch(rf"bench: odd: moves: submission 'odd'.*{expected}.*\n", done.err), done.err
     # the table is there, and so is the record, with the other task's values
-    assert "Density" in done.out
+    assert "nats/frame ↓" in done.out
+    assert "failed odd" in done.out
     made = written(tmp_path / "records")
     assert (made.tasks["moves"].status, made.tasks["density"].status) == ("failed", "scored")
     assert re.search(expected, made.tasks["moves"].reason)
