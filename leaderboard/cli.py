@@ -15,6 +15,7 @@ import typer
 from leaderboard.codecs_cli import codecs
 from leaderboard.formats import TableFormat
 from leaderboard.options import Dataset, Form, Fresh, Records, Suite, Wide
+from leaderboard.report.cli import report
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -39,6 +40,7 @@ def register(app: typer.Typer) -> None:
     app.command(name="codecs")(codecs)
     app.command(name="findings")(findings)
     app.command(name="heard")(heard)
+    app.command(name="report")(report)
 
 
 def leaderboard(

@@ -1,0 +1,1 @@
+"""The report: records as a static site that works from a folder, without a network."""
