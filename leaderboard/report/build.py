@@ -19,6 +19,7 @@ from leaderboard.references import References, read_references
 from leaderboard.report import compared, listening, media, pages, tables
 from leaderboard.report.explained import sources
 from leaderboard.report.figure import Figure
+from leaderboard.report.forest import forest
 from leaderboard.report.names import slug
 from leaderboard.report.pairs import ALL_PAIRS
 from leaderboard.report.provenance import provenance
@@ -107,6 +108,7 @@ def build(
     cards = installed_cards({name for board in found for row in board.rows for name in row.record.tasks})
     folders = {False: records, True: fresh or records}
     sections = [_section(b, cards, read_references(), docs_url, folders, site, bar, draw) for b in found]
+    sections.sort(key=_place)
     made = pages.environment()
     faults = [(fault, where) for where, part in (("", base), ("fresh", over)) for fault in part.faults]
     shared: dict[str, Any] = {"sections": sections, "faults": faults, "docs_url": docs_url}
@@ -122,9 +124,15 @@ def build(
         "suites": sorted({section.board.suite for section in sections}),
     }
     leading = [section for section in sections if section.leaders]
-    more = {"summary": summary, "search": search, "leading": leading}
+    more: dict[str, Any] = {"summary": summary, "search": search, "leading": leading}
+    more["forest"] = forest(sections[0].board, sections[0].views) if sections else None
     site.finish(pages.render(made, "index.html.j2", "", shared, **more))
     return Built(len(rows), len(sections), sum(name.endswith(".html") for name in site.files), len(faults))
+
+
+def _place(section: Section) -> tuple[bool, bool, int, str]:
+    """Boards of models that are ranked first, and of these the one that asks most."""
+    return section.board.of_codecs, not section.leaders, -len(section.tables), section.title
 
 
 def _search(row: Row) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from leaderboard.text import plain
 
@@ -46,9 +46,11 @@ def short(text: str, longest: int = LONGEST_NAME) -> Markup:
     """
     line = plain(text, longest) or "?"
     full = whole(text)
+    # names are of words joined by underscores, after which a narrow column may break
+    shown = escape(line).replace("_", Markup("_<wbr>"))
     if full and line != full:
-        return Markup('<bdi title="{}">{}</bdi>').format(full, line)
-    return Markup("<bdi>{}</bdi>").format(line)
+        return Markup('<bdi title="{}">{}</bdi>').format(full, shown)
+    return Markup("<bdi>{}</bdi>").format(shown)
 
 
 def pretty(value: Any) -> str:

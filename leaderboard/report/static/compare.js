@@ -38,7 +38,8 @@
   const cell = (column, reference, row, found) => {
     const td = element("td", undefined, "n");
     if (!found) {
-      const why = column.why[row] || column.why[reference];
+      const lacking = [reference, row].find((k) => column.why[k]);
+      const why = lacking === undefined ? "" : `${data.rows[lacking].name}: ${column.why[lacking]}`;
       td.className = "n none";
       td.textContent = "–";
       td.title = why ? `no difference: ${why}` : "no difference: not the same utterances or unit, or a pair that is not on this page";
