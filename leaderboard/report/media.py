@@ -6,6 +6,7 @@ it is trusted: paths stay inside the folder, and what is not audio or PNG by nam
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,8 +90,9 @@ def samples(record: Record, records: Path, site: Site) -> Samples:
     except ValueError:
         return Samples(fault=f"{MANIFEST} is damaged: not UTF-8")
     clips: dict[str, dict[str, Clip]] = {}
+    taking = _Folder(folder, site)
     for name, entry in manifest.files.items():
-        clips.setdefault(entry.utterance, {})[entry.mode] = _clip(folder, name, entry, site)
+        clips.setdefault(entry.utterance, {})[entry.mode] = taking.clip(name, entry)
     texts = manifest.about.get("texts")
     spoken = {u: t for u, t in texts.items() if isinstance(t, str)} if isinstance(texts, dict) else {}
     return Samples({u: dict(sorted(c.items(), key=lambda m: rank(m[0]))) for u, c in sorted(clips.items())}, spoken)
@@ -103,26 +105,41 @@ def _there(folder: Path) -> bool:
         return False
 
 
-def _clip(folder: Path, name: str, entry: _File, site: Site) -> Clip:
-    audio, missing = _taken(folder, name, AUDIO, site)
-    if not entry.thumbnail:
-        return Clip(entry.mode, entry.utterance, audio, "", missing, "no thumbnail")
-    thumbnail, blank = _taken(folder, entry.thumbnail, PICTURES, site)
-    return Clip(entry.mode, entry.utterance, audio, thumbnail, missing, blank)
+class _Folder:
+    """A row's folder of samples, from which files are taken into the site."""
 
+    def __init__(self, folder: Path, site: Site) -> None:
+        self.folder, self.site = str(folder), site
+        self.root = os.path.realpath(folder)
+        self.inside: dict[str, bool] = {}
 
-def _taken(folder: Path, name: str, kinds: Mapping[str, tuple[bytes, ...]], site: Site) -> tuple[str, str]:
-    """The file's name in the site, or "" and why it is not there."""
-    suffix = Path(name).suffix.lower()
-    if suffix not in kinds:
-        return "", f"expected {', '.join(kinds)}, got {plain(name, 80)}"
-    try:
-        path = (folder / name).resolve()
-        if not path.is_relative_to(folder.resolve()):
-            return "", "a path outside the folder of samples"
-        content = path.read_bytes()
-    except (OSError, ValueError):
-        return "", f"{plain(name, 80)} is missing"
-    if not content.startswith(kinds[suffix]):
-        return "", f"{plain(name, 80)} is not a {suffix[1:]} file"
-    return site.medium(content, suffix), ""
+    def clip(self, name: str, entry: _File) -> Clip:
+        """The clip of one entry of the manifest."""
+        audio, missing = self.taken(name, AUDIO)
+        thumbnail, blank = self.taken(entry.thumbnail, PICTURES) if entry.thumbnail else ("", "no thumbnail")
+        return Clip(entry.mode, entry.utterance, audio, thumbnail, missing, blank)
+
+    def taken(self, name: str, kinds: Mapping[str, tuple[bytes, ...]]) -> tuple[str, str]:
+        """The file's name in the site, or "" and why it is not there."""
+        suffix = os.path.splitext(name)[1].lower()
+        if suffix not in kinds:
+            return "", f"expected {', '.join(kinds)}, got {plain(name, 80)}"
+        try:
+            if not self._inside(name):
+                return "", "a path outside the folder of samples"
+            # of the file itself no link is followed
+            with open(os.open(f"{self.folder}/{name}", os.O_RDONLY | os.O_NOFOLLOW), "rb", buffering=0) as file:
+                content = file.readall()
+        except (OSError, ValueError):
+            return "", f"{plain(name, 80)} is missing"
+        if not content.startswith(kinds[suffix]):
+            return "", f"{plain(name, 80)} is not a {suffix[1:]} file"
+        return self.site.medium(content, suffix), ""
+
+    def _inside(self, name: str) -> bool:
+        """Whether the directory of a file lies in the folder, links resolved; once a directory."""
+        home = os.path.dirname(name)
+        if home not in self.inside:
+            real = os.path.realpath(f"{self.folder}/{home}")
+            self.inside[home] = os.path.commonpath([self.root, real]) == self.root
+        return self.inside[home]

@@ -1,6 +1,6 @@
 """The folder a site is written to: `index.html` goes first and comes back last, so that half a site has none.
 
-A file is written beside its place and renamed. Media are named by their content, so that equal files are one.
+A page is written beside its place and renamed. Media are named by their content, so that equal files are one.
 What an earlier report left and this one has not is removed; what others put there stays.
 """
 
@@ -35,6 +35,8 @@ class Site:
                 raise BenchError(f"--html: {folder / INDEX} is not of a report; choose another folder")
             (folder / INDEX).unlink(missing_ok=True)
             self._made: set[Path] = set()
+            self._media = folder / MEDIA
+            self._media.mkdir(exist_ok=True)
             # what is there from now on is this one's, should it be killed
             self.write(LISTING, _listing(self._earlier))
         except OSError as error:
@@ -57,8 +59,17 @@ class Site:
     def medium(self, content: bytes, suffix: str) -> str:
         """Keep a file under the name of its content and return that name."""
         name = f"{MEDIA}/{hashlib.sha256(content).hexdigest()[:32]}{suffix}"
-        if name not in self.files:
-            self.write(name, content)
+        if name in self.files:
+            return name
+        path = f"{self._media}/{name[len(MEDIA) + 1 :]}"
+        try:
+            # a file of this name and size has this content; one that was cut short has another size
+            if not os.path.exists(path) or os.path.getsize(path) != len(content):
+                with open(path, "wb", buffering=0) as file:
+                    file.write(content)
+        except OSError as error:
+            raise self._refused(error) from error
+        self.files.add(name)
         return name
 
     def finish(self, index: str) -> None:
