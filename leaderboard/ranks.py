@@ -34,6 +34,10 @@ from bench.stats import (
 
 TINY = 1e-12
 """Of the values' size: a difference below it is rounding."""
+BLOCK = 32
+"""Rows at once: their resamples fit a processor's cache."""
+ALIKE = 1e-6
+"""Of two rows' variance: where that of their difference is smaller, the covariance does not tell it."""
 
 
 def rank_intervals(
@@ -89,15 +93,34 @@ def _separated(values: np.ndarray, draws: np.ndarray, n: int) -> np.ndarray:
     if n < 2 or count < 2:
         return apart
     differences = values[:, None] - values[None, :]
-    spread = np.zeros((count, count))
-    largest = np.zeros(draws.shape[1])
     size = max(float(np.abs(values).max()), 1.0) * TINY
+    away = draws - values[:, None]
+    spread = _spread(away)
+    largest = np.zeros(draws.shape[1])
     for i in range(count - 1):
-        away = draws[i] - draws[i + 1 :] - differences[i, i + 1 :, None]
-        spread[i, i + 1 :] = spread[i + 1 :, i] = scale = deviation(away)
-        if (moves := scale > size).any():
-            largest = np.maximum(largest, (np.abs(away[moves]) / scale[moves, None]).max(axis=0))
+        for start in range(i + 1, count, BLOCK):
+            block = slice(start, start + BLOCK)
+            moves = spread[i, block] > size
+            if moves.any():
+                move = np.abs(away[i] - away[block][moves]) / spread[i, block][moves, None]
+                largest = np.maximum(largest, move.max(axis=0))
     # the same widening as that of single intervals, at this quantile
     share = min(float(ndtr(np.quantile(largest, LEVEL))), 1 - TINY)
     critical = math.sqrt(n / (n - 1)) * student(n, share)
     return np.asarray(np.abs(differences) > np.maximum(critical * spread, size))
+
+
+def _spread(away: np.ndarray) -> np.ndarray:
+    """Standard deviation of every difference of two rows' resamples: (K, K) from (K, replicates)."""
+    # squares of what is not near 1 may overflow
+    largest = float(np.abs(away).max()) or 1.0
+    covariance = np.atleast_2d(np.cov(away / largest))
+    alone = np.diag(covariance)
+    both = alone[:, None] + alone[None, :]
+    variance = both - 2 * covariance
+    spread = np.sqrt(np.maximum(variance, 0.0)) * largest
+    close = variance <= ALIKE * both
+    for i, j in zip(*np.nonzero(np.triu(close, 1)), strict=True):
+        spread[i, j] = spread[j, i] = deviation(away[i] - away[j])
+    np.fill_diagonal(spread, 0.0)
+    return spread
