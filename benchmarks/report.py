@@ -204,7 +204,9 @@ def main() -> None:
         seconds, worked = time.perf_counter() - start, time.process_time() - worked
         size = sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) / 2**20
         print(f"{built.rows} rows × {given.utterances} utterances on {built.boards} boards")
-        print(f"build: {seconds:.1f} s, of which {worked:.1f} s of processor; {built.pages} pages, {size:.0f} MiB with media")
+        print(
+            f"build: {seconds:.1f} s, of which {worked:.1f} s of processor; {built.pages} pages, {size:.0f} MiB with media"
+        )
         compare = sorted((site / "compare").glob("*.html"))[0].relative_to(site)
         heard = sorted((site / "samples").glob("*.html"))[0].relative_to(site)
         row = sorted((site / "rows").glob("*.html"))[0].relative_to(site)

@@ -51,7 +51,9 @@ def explained(
     said = "median over utterances" if card.aggregate == "median" else "weighted mean over utterances"
     measured = unit(card)
     recorded = f" (records hold {card.unit})" if card.unit not in (measured, "1", "") else ""
-    ranked = f"ranked; paired differences are of the {middle}" if card.ranked and card.better != "none" else "not ranked"
+    ranked = (
+        f"ranked; paired differences are of the {middle}" if card.ranked and card.better != "none" else "not ranked"
+    )
     return Explained(
         title=plain(card.title),
         name=f"{task}:{card.name}",

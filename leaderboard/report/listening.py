@@ -52,9 +52,7 @@ def page_of(board: Board, number: int) -> str:
     return f"samples/{slug(board.suite, board.dataset, board.codec)}-{number}.html"
 
 
-def _page(
-    board: Board, order: Sequence[str], samples: Mapping[str, Samples], utterance: str, number: int
-) -> Listening:
+def _page(board: Board, order: Sequence[str], samples: Mapping[str, Samples], utterance: str, number: int) -> Listening:
     rows = {row.name: row for row in board.rows}
     of = {n: samples[n].clips.get(utterance, {}) for n in order if n in samples}
     common = _common(list(of.values()))

@@ -158,7 +158,9 @@ def _text(cell: Cell, card: ColumnCard) -> str:
 
 def _heading(column: Column, help: Explained) -> Heading:
     card = column.card
-    below = " ".join(p for p in ("median" if card.aggregate == "median" else "", plain(unit(card), 24), arrow(card)) if p)
+    below = " ".join(
+        p for p in ("median" if card.aggregate == "median" else "", plain(unit(card), 24), arrow(card)) if p
+    )
     first = "ascending" if card.better in ("lower", "one") else "descending"
     return Heading(plain(card.title, 72), below, card.headline, first, help)
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from bench.config import ColumnCard
-from bench.record import Record
 from leaderboard.board import boards
 from leaderboard.compare import difference
 from leaderboard.comparisons import holm, p_value
@@ -241,7 +240,10 @@ def test_playing_plays_one_at_a_time(site: Path, visit: Any) -> None:
     assert clips.first.get_attribute("aria-pressed") == "true"
     clips.nth(2).press(" ")
     until(page, "document.getElementById('audio').currentTime > 0.1")
-    assert clips.evaluate_all("all => all.map(a => a.getAttribute('aria-pressed'))") == ["false"] * 2 + ["true", "false"]
+    assert clips.evaluate_all("all => all.map(a => a.getAttribute('aria-pressed'))") == ["false"] * 2 + [
+        "true",
+        "false",
+    ]
     assert "row_" in page.locator("#now").inner_text()
     clips.nth(2).click()
     assert page.evaluate("document.getElementById('audio').paused")
@@ -292,8 +294,10 @@ def test_what_strangers_wrote_is_text(hostile: Path, visit: Any) -> None:
         words = page.evaluate("document.body.textContent")
         assert not any(mark in words for mark in "\u202e\u2066\u200f")
         assert "49" not in page.title()
-        biggest = page.evaluate("Math.max(...[...document.querySelectorAll('th, h1, h2, h3, option')]"
-                                ".map(e => e.textContent.trim().length))")
+        biggest = page.evaluate(
+            "Math.max(...[...document.querySelectorAll('th, h1, h2, h3, option')]"
+            ".map(e => e.textContent.trim().length))"
+        )
         assert biggest < 400, name
     rows = [name for name in every_page(hostile) if name.startswith("rows/")]
     whole = ""
@@ -365,17 +369,3 @@ def test_a_command_can_be_copied(site: Path, visit: Any) -> None:
     page.locator("[data-copy]").click()
     until(page, "document.querySelector('[data-copy]').textContent === 'Copied'")
     assert page.evaluate("navigator.clipboard.readText()").endswith("bench run")
-
-
-def test_a_thousand_rows_come_out(browser: Any, visit: Any, tmp_path: Path) -> None:
-    made = Factory()
-    card = made.column("gain_80ms", "gain")
-    rows: list[Record] = []
-    for k in range(1000):
-        tasks = {"delta_nll": made.entry({card: made.spread(k / 1000, 0.3, k, 8)})}
-        rows.append(made.make(f"row_{k}", tasks, utterances=8))
-    built = build(tmp_path / "site", put(tmp_path / "records", *rows), draw=draw)
-    assert built.rows == 1000
-    page = visit(tmp_path / "site", "index.html")
-    page.fill("#f-text", "row_77")
-    assert page.locator("tr[data-r]:visible").count() == 11

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bench.errors import BenchError
+from bench.record import TaskEntry
 from leaderboard.board import Board
 from leaderboard.report import build as building
 from leaderboard.report.build import build
@@ -221,6 +222,23 @@ def test_audio_that_all_rows_share_is_kept_once(tmp_path: Path, made: Any) -> No
     assert next(page).read_text("utf-8").count('class="play"') == 1 + 3
 
 
+def test_a_thousand_rows_come_out(tmp_path: Path, made: Any) -> None:
+    card = made.column("gain_80ms", "gain")
+    first = made.make(utterances=4)
+    (tmp_path / "records").mkdir()
+    for k in range(1000):
+        tasks = {"delta_nll": TaskEntry.model_validate(made.entry({card: made.spread(k / 1000, 0.3, k, 4)}))}
+        submission = first.submission.model_copy(update={"name": f"row_{k}"})
+        record = first.model_copy(update={"submission": submission, "tasks": tasks}).sealed()
+        (tmp_path / "records" / record.filename).write_text(record.model_dump_json(), encoding="utf-8")
+    built = build(tmp_path / "site", tmp_path / "records", draw=draw)
+    assert built.rows == 1000
+    page = (tmp_path / "site" / "index.html").read_text("utf-8")
+    assert page.count("<tr data-r=") == 1000
+    compare = next((tmp_path / "site" / "compare").iterdir()).read_text("utf-8")
+    assert "This board has more than 30 rows" in compare
+
+
 def test_figures_that_cannot_be_drawn_cost_no_page(tmp_path: Path, made: Any) -> None:
     def no_figures(board: Any, views: Any) -> list[Any]:
         raise BenchError("figures need pip install 'latentbench[figures]'")
@@ -231,9 +249,7 @@ def test_figures_that_cannot_be_drawn_cost_no_page(tmp_path: Path, made: Any) ->
 
 
 @pytest.mark.parametrize("where", ["records", "fresh"])
-def test_a_folder_that_is_not_there_is_one_line(
-    tmp_path: Path, made: Any, run: Callable[..., Any], where: str
-) -> None:
+def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, made: Any, run: Callable[..., Any], where: str) -> None:
     folder = put(tmp_path / "there", made.make())
     given = {"records": folder, "fresh": folder, where: tmp_path / "nowhere"}
     options = [part for name, value in given.items() for part in (f"--{name}", value)]
