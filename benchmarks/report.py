@@ -157,7 +157,7 @@ def samples(made: Record, folder: Path, drawn: list[bytes], number: int) -> None
             (here / mode / f"{utterance}.png").write_bytes(drawn[place % len(drawn)] + (key if own else b""))
             entry = {"mode": mode, "utterance": utterance, "sha256": "", "thumbnail": f"{mode}/{utterance}.png"}
             files[f"{mode}/{utterance}.flac"] = entry
-    about = {"texts": {u: "the enormous horse stumbled behind the library" for u in made.dataset.utterances}}
+    about = {"texts": dict.fromkeys(made.dataset.utterances, "the enormous horse stumbled behind the library")}
     (here / "manifest.json").write_text(json.dumps({"about": about, "sample_rate": 16000, "files": files}))
 
 
@@ -204,9 +204,7 @@ def main() -> None:
         seconds, worked = time.perf_counter() - start, time.process_time() - worked
         size = sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) / 2**20
         print(f"{built.rows} rows × {given.utterances} utterances on {built.boards} boards")
-        print(
-            f"build: {seconds:.1f} s, of which {worked:.1f} s of processor; {built.pages} pages, {size:.0f} MiB with media"
-        )
+        print(f"build: {seconds:.1f} s, of which {worked:.1f} s of processor; {built.pages} pages, {size:.0f} MiB")
         compare = sorted((site / "compare").glob("*.html"))[0].relative_to(site)
         heard = sorted((site / "samples").glob("*.html"))[0].relative_to(site)
         row = sorted((site / "rows").glob("*.html"))[0].relative_to(site)

@@ -24,6 +24,7 @@ from leaderboard.report.names import slug
 from leaderboard.report.pairs import ALL_PAIRS
 from leaderboard.report.provenance import provenance
 from leaderboard.report.site import INDEX, Site
+from leaderboard.report.tables import Leader, Table
 from leaderboard.show import only
 from leaderboard.store import Gathered, gather
 from leaderboard.text import plain
@@ -41,8 +42,8 @@ class Section:
     anchor: str
     title: str
     views: Sequence[TaskView]
-    tables: Sequence[tables.Table]
-    leaders: Sequence[tuple[str, Sequence[tables.Leader]]]
+    tables: Sequence[Table]
+    leaders: Sequence[tuple[str, Sequence[Leader]]]
     about: Sequence[str]
     samples: dict[str, media.Samples]
     utterances: Sequence[listening.Listening] = ()

@@ -52,9 +52,11 @@ def forest(board: Board, views: Sequence[TaskView]) -> Forest | None:
             scale = _scale(list(shown.values()))
             bars = [
                 Bar(
-                    name,
-                    pages[name],
-                    *(scale(v) for v in (i.low, i.value, i.high)),
+                    name=name,
+                    page=pages[name],
+                    low=scale(i.low),
+                    at=scale(i.value),
+                    high=scale(i.high),
                     text=f"{number(i.value, column.card.decimals)} {bounds(i, column.card.decimals)}",
                     rank=column.cells[name].rank,
                 )

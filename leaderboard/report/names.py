@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -38,6 +39,7 @@ def whole(text: str) -> str:
     return plain(text, LONGEST_WHOLE)
 
 
+@lru_cache(maxsize=2048)
 def short(text: str, longest: int = LONGEST_NAME) -> Markup:
     """Text on its own for direction and escaped; where it is cut, the whole is its title.
 

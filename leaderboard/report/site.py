@@ -74,11 +74,11 @@ class Site:
 
     def finish(self, index: str) -> None:
         """Remove what an earlier report left, list what is there, and write the index."""
-        for name in sorted(self._earlier - self.files):
-            try:
+        try:
+            for name in sorted(self._earlier - self.files):
                 (self.folder / name).unlink(missing_ok=True)
-            except OSError as error:
-                raise self._refused(error) from error
+        except OSError as error:
+            raise self._refused(error) from error
         self.write(LISTING, _listing((self.files | {INDEX}) - {LISTING}))
         self.write(INDEX, index)
 

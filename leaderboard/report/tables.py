@@ -215,9 +215,8 @@ def _published(references: References, task: str, codec: str) -> list[Published]
     mine = about(references.references, plugin_of(codec), task)
     done = {reference.name for reference in mine}
     chosen = [(reference, reference.metrics) for reference in mine]
-    for reference in about(references.references, task=task):
-        if reference.name not in done and reference.headline:
-            chosen.append((reference, reference.headline))
+    others = [reference for reference in about(references.references, task=task) if reference.name not in done]
+    chosen += [(reference, reference.headline) for reference in others if reference.headline]
     found = []
     for reference, metrics in chosen:
         known = [references.metrics[name] for name in metrics]

@@ -34,7 +34,7 @@ def rows(made: Any, speakers: int, count: int = 4, unscored: bool = False, weigh
             if weights and card.aggregate == "mean":
                 given["weights"] = {u: float(rng.integers(0, 3)) for u in values}
             if unscored and k == count - 1:
-                given["unscored"] = {u: "too short" for u in list(values)[:3]}
+                given["unscored"] = dict.fromkeys(list(values)[:3], "too short")
                 given["values"] = dict(list(values.items())[3:])
             columns[card] = given
         found.append(made.make(f"row_{k}", {"task": made.entry(columns)}, speakers=speakers))
