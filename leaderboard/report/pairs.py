@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from bench.record import ColumnValues
 from bench.stats import Interval
 from leaderboard.compare import difference
-from leaderboard.report.resampled import Resampled, alike
+from leaderboard.resampled import Resampled, alike
 from leaderboard.shown import factor, scaled
 from leaderboard.view import Column, TaskView
 
