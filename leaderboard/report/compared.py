@@ -21,8 +21,6 @@ from leaderboard.shown import arrow, bounds, number, unit
 from leaderboard.text import plain
 from leaderboard.view import Cell, Column, TaskView
 
-MOST_ROWS = 4
-
 
 def data(
     board: Board,
@@ -37,7 +35,6 @@ def data(
     """
     order = ordered(views, board)
     pairs = chosen(len(order))
-    rows = {row.name: row for row in board.rows}
     controls = {name: kind for view in views for name, kind in view.controls.items()}
     tasks = []
     for view in views:
@@ -51,7 +48,6 @@ def data(
             tasks.append({"name": view.name, "title": title, "version": view.version, "columns": columns})
     return {
         "rows": [{"name": plain(n, 60) or "?", "kind": controls.get(n, "")} for n in order],
-        "trained": [rows[n].trained for n in order],
         "pairs": pairs,
         "tasks": tasks,
     }
