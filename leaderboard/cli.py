@@ -15,6 +15,7 @@ from leaderboard.codecs_cli import codecs
 from leaderboard.formats import TableFormat
 from leaderboard.gate import cli as gate
 from leaderboard.options import Dataset, Form, Fresh, Records, Suite, Wide
+from leaderboard.report.cli import report
 from leaderboard.rows_cli import compare, show
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
     app.command(name="findings")(findings)
     app.command(name="heard")(heard)
     gate.register(app)
+    app.command(name="report")(report)
 
 
 def leaderboard(

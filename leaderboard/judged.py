@@ -14,6 +14,7 @@ from leaderboard.board import Board, Row
 from leaderboard.compare import covers_zero, difference, surely_worse
 from leaderboard.comparisons import detectable, holm, p_value
 from leaderboard.ranks import LazyRanks, rank_intervals
+from leaderboard.resampled import Resampled, alike
 from leaderboard.shown import factor, scaled
 
 ALPHA = 0.05
@@ -78,23 +79,32 @@ def judged(
     """
     rows = {row.name: row for row in board.rows}
 
-    def change(first: str, second: str) -> Interval:
-        found = difference(card, values[first], values[second], rows[first].speakers)
-        return scaled(found, factor(card, rows[second].record.codec.frame_rate))
+    group_of: dict[str, Resampled] = {}
+    for names in alike(card, {n: values[n] for n in whole}):
+        group = Resampled(card, {n: values[n] for n in names}, rows[names[0]].speakers)
+        group_of |= dict.fromkeys(names, group)
+
+    def changes(first: str, seconds: Sequence[str]) -> dict[str, Interval]:
+        together = [n for n in seconds if group_of[n] is group_of[first]]
+        found = dict(zip(together, group_of[first].against(first, together), strict=True)) if together else {}
+        for n in seconds:
+            if n not in found:
+                found[n] = difference(card, values[first], values[n], rows[first].speakers)
+        return {n: scaled(found[n], factor(card, rows[n].record.codec.frame_rate)) for n in seconds}
 
     beaten = [
         Pair(floor, name, found)
         for floor in whole
         if board.control(rows[floor]) == "floor"
-        for name in ordered
-        if surely_worse(card, found := change(floor, name))
+        for name, found in changes(floor, ordered).items()
+        if surely_worse(card, found)
     ]
     origins = {n: o.name for n in whole if (o := _original(board, rows[n])) and o.name in whole}
-    noise = [Pair(origin, n, change(origin, n)) for n, origin in origins.items()]
+    noise = [Pair(origin, n, changes(origin, [n])[n]) for n, origin in origins.items()]
     if len(ordered) < 2:
         return Judged(beaten=beaten, noise=noise)
     best, *rest = ordered
-    differences = {name: change(best, name) for name in sorted(rest)}
+    differences = changes(best, sorted(rest))
     p = {name: p_value(found) for name, found in differences.items()}
     ranks = LazyRanks(
         partial(

@@ -35,8 +35,9 @@ def plain(text: str, longest: int = LONGEST_REASON) -> str:
     >>> plain("a\n\x1b[31mb")
     'a [31mb'
     """
-    kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
-    line = " ".join(kept.split())
+    if not text.isprintable():
+        text = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
+    line = " ".join(text.split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 

@@ -88,6 +88,7 @@ ALLOWED = {
         "bench.config",
         "bench.errors",
         "bench.markers",
+        "bench.progress",
         "bench.protocol",
         "bench.remarks",
         "bench.record",

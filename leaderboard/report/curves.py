@@ -85,10 +85,13 @@ def of_board(board: Board, records: Path) -> tuple[dict[str, Curve], Mapping[str
     faults: dict[str, str] = {}
     for row in board.rows:
         path = records / FOLDER / f"{Path(row.record.filename).stem}.json"
-        if not path.is_file():
-            continue
         try:
+            # a name longer than a file's may be raises here; nothing was ever written under it
+            if not path.is_file():
+                continue
             curve = read(path)
+        except OSError:
+            continue
         except RecordError as error:
             faults[row.name] = str(error)
             continue
