@@ -44,13 +44,14 @@ RANKS = (
         "bench.latent_summary",
         "bench.listing",
         "bench.matching",
+        "bench.new",
         "bench.selftest",
         "bench.selftest_report",
     ),
     ("bench.runner", "bench.validation"),
     ("bench.diagnose", "bench.rescoring"),
     ("bench.validation_report",),
-    ("bench.cli", "bench.cli_latents"),
+    ("bench.cli", "bench.cli_kit", "bench.cli_latents"),
     ("bench.validation_cli",),
 )
 # Built-in plug-ins use what a stranger's would, each its own kind, and are found through entry points only.
