@@ -459,6 +459,7 @@ class Row:
                 authors=card.authors,
                 paper=card.paper,
                 training_data=card.training_data,
+                disclosure=card.disclosure,
                 control=card.control,
                 parameters=self.parameters,
                 code_digest=source_digest(registry.module_of("submissions", card.plugin)),

@@ -5,7 +5,8 @@ A task's module may import torch, so that nothing of it is imported: its card li
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,17 +34,33 @@ def installed_cards(names: Iterable[str]) -> dict[str, TaskCard]:
 def suites_beside(suite: str) -> set[str]:
     """Installed suites whose cards say that their tables are shown with those of `suite`."""
     found = set()
+    for path in _suite_files():
+        try:
+            card = read_card(path, SuiteCard)
+        except BenchError:
+            continue  # `bench list suites` says what is wrong with it
+        if card.beside == suite:
+            found.add(card.name)
+    return found
+
+
+@cache
+def installed_suite(name: str) -> SuiteCard | None:
+    """The installed suite of that name; None where there is none, or its card cannot be read."""
+    for path in _suite_files():
+        if path.stem == name:
+            try:
+                return read_card(path, SuiteCard)
+            except BenchError:
+                return None
+    return None
+
+
+def _suite_files() -> Iterator[Path]:
     for entry in entry_points(group=SUITES):
         spec = find_spec(entry.value.partition(".")[0])
         for root in (spec.submodule_search_locations or []) if spec else []:
-            for path in Path(root, *entry.value.split(".")[1:]).glob("*.toml"):
-                try:
-                    card = read_card(path, SuiteCard)
-                except BenchError:
-                    continue  # `bench list suites` says what is wrong with it
-                if card.beside == suite:
-                    found.add(card.name)
-    return found
+            yield from sorted(Path(root, *entry.value.split(".")[1:]).glob("*.toml"))
 
 
 def _card_path(module: str) -> Path | None:

@@ -35,7 +35,15 @@ RANKS = (
     ),
     ("bench.metrics", "bench.fitting"),
     ("bench.calibration",),
-    ("bench.checked", "bench.environment", "bench.latents", "bench.record", "bench.registry", "bench.stacking"),
+    (
+        "bench.checked",
+        "bench.division",
+        "bench.environment",
+        "bench.latents",
+        "bench.record",
+        "bench.registry",
+        "bench.stacking",
+    ),
     ("bench.batching", "bench.room", "bench.store"),
     (
         "bench.conformance",
@@ -49,7 +57,7 @@ RANKS = (
         "bench.selftest_report",
     ),
     ("bench.runner", "bench.validation"),
-    ("bench.diagnose", "bench.rescoring"),
+    ("bench.api", "bench.diagnose", "bench.rescoring"),
     ("bench.validation_report",),
     ("bench.cli", "bench.cli_kit", "bench.cli_latents"),
     ("bench.validation_cli",),
@@ -86,6 +94,7 @@ ALLOWED = {
     "leaderboard": (
         "leaderboard",
         "bench.config",
+        "bench.division",
         "bench.errors",
         "bench.markers",
         "bench.protocol",
@@ -101,6 +110,10 @@ HEAVY = ("torch", "torchmetrics", "safetensors", "zuko")
 def covers(name: str, module: str) -> bool:
     """Whether `module` is `name` or lies inside it; the bare `bench` covers only itself."""
     return module == name or (name != "bench" and module.startswith(name + "."))
+
+
+FRONT = ("bench", "bench.api")
+"""The one arrow upwards: `from bench import run` looks its name up when it is asked for."""
 
 
 def rank(module: str) -> int | None:
@@ -126,6 +139,8 @@ def violation(module: str, imported: str) -> str | None:
         return None if fine else f"{module}: {imported} is not for plug-ins"
     if any(covers(p, imported) for p in PLUGINS):
         return f"{module}: {imported} is a plug-in; plug-ins are found through entry points"
+    if (module, imported) == FRONT:
+        return None
     low, high = rank(imported), rank(module)
     if low is None or high is None:
         return f"{module}: {imported if low is None else module} has no rank; give it one in {Path(__file__).name}"
@@ -179,6 +194,7 @@ def test_every_import_follows_the_arrows() -> None:
         ("bench.cli", "from submissions import x", "nothing above it"),
         ("bench.cache", "from bench.runner import run", "ranks above it"),
         ("bench.errors", "from . import cache", "ranks above it"),
+        ("bench", "from bench.cache import Cache", "ranks above it"),
         ("bench.latents", "from bench.codecs.minicodec import MiniCodec", "through entry points"),
         ("bench.codecs.minicodec", "from bench.datasets import splits", "not for plug-ins"),
         ("bench.codecs.minicodec", "from ..record import Record", "not for plug-ins"),
@@ -227,6 +243,20 @@ import leaderboard
 for module in pkgutil.walk_packages(leaderboard.__path__, "leaderboard."):
     importlib.import_module(module.name)
 sys.exit("torch was loaded" if "torch" in sys.modules else 0)
+"""
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_package_itself_loads_next_to_nothing() -> None:
+    code = """
+import sys
+import bench
+assert bench.__version__
+heavy = {"torch", "numpy", "pydantic", "bench.api"} & sys.modules.keys()
+assert not heavy, heavy
+from bench import load_records
+sys.exit("torch was loaded" if "torch" in sys.modules and load_records else 0)
 """
     done = run_python(code)
     assert done.returncode == 0, done.stderr
