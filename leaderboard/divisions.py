@@ -20,17 +20,21 @@ def division_of(record: Record) -> Division:
 def remarks(rows: Iterable[Row], named: Callable[[str], str]) -> list[str]:
     """One line for all open rows of equal reasons; nothing where every row is closed."""
     groups: dict[str, list[str]] = {}
-    for row in rows:
+    count = 0
+    for count, row in enumerate(rows, 1):
         found = division_of(row.record)
         if found.reasons:
             groups.setdefault("; ".join([*map(plain, found.reasons), *_disclosed(row.record)]), []).append(row.name)
-    return [f"open division: {', '.join(map(named, names))} ({why})" for why, names in groups.items()]
+    return [
+        f"open division: {'all rows' if 1 < len(names) == count else ', '.join(map(named, names))} ({why})"
+        for why, names in groups.items()
+    ]
 
 
 def _disclosed(record: Record) -> list[str]:
     said = record.submission.disclosure
     if said is None:
-        return ["not disclosed in full"] if undisclosed(record) else []
+        return ["disclosed in words alone"] if undisclosed(record) else []
     return [plain(words(said))]
 
 
