@@ -270,6 +270,7 @@ def diagnose(
 
 app.add_typer(cli_latents.app, name="latents")
 app.command()(cli_kit.new)
+app.command()(cli_kit.submit)
 
 
 @app.command()

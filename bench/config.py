@@ -130,6 +130,12 @@ class DisclosureCard(Card):
     overlap: str = Field(min_length=1)
     """What is known of speakers, recordings or texts of the test split in the training data, and how."""
 
+    @field_validator("training_languages", "pretrained", mode="before")
+    @classmethod
+    def _as_read(cls, value: Any) -> Any:
+        # a record is read as Python values, where an array is a list
+        return tuple(value) if isinstance(value, list) else value
+
 
 class SubmissionCard(Card):
     """One row: a plug-in, its parameters and where it comes from."""

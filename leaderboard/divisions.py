@@ -20,13 +20,13 @@ def division_of(record: Record) -> Division:
 def remarks(rows: Iterable[Row], named: Callable[[str], str]) -> list[str]:
     """One line for all open rows of equal reasons; nothing where every row is closed."""
     groups: dict[str, list[str]] = {}
-    count = 0
-    for count, row in enumerate(rows, 1):
+    every = list(rows)
+    for row in every:
         found = division_of(row.record)
         if found.reasons:
             groups.setdefault("; ".join([*map(plain, found.reasons), *_disclosed(row.record)]), []).append(row.name)
     return [
-        f"open division: {'all rows' if 1 < len(names) == count else ', '.join(map(named, names))} ({why})"
+        f"open division: {'all rows' if 1 < len(names) == len(every) else ', '.join(map(named, names))} ({why})"
         for why, names in groups.items()
     ]
 

@@ -58,7 +58,7 @@ RANKS = (
     ),
     ("bench.runner", "bench.validation"),
     ("bench.api", "bench.diagnose", "bench.rescoring"),
-    ("bench.validation_report",),
+    ("bench.submitting", "bench.validation_report"),
     ("bench.cli", "bench.cli_kit", "bench.cli_latents"),
     ("bench.validation_cli",),
 )
