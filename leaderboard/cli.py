@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leaderboard.codecs_cli import codecs
+from leaderboard.export.cli import export
 from leaderboard.formats import TableFormat
 from leaderboard.options import Dataset, Form, Fresh, Records, Suite, Wide
 
@@ -39,6 +40,7 @@ def register(app: typer.Typer) -> None:
     app.command(name="codecs")(codecs)
     app.command(name="findings")(findings)
     app.command(name="heard")(heard)
+    app.command(name="export")(export)
 
 
 def leaderboard(
