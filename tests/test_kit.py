@@ -51,12 +51,16 @@ class Stranger:
         """What a command prints; it must succeed."""
         return self._done([str(part) for part in command], cwd)
 
-    def _done(self, command: list[str], cwd: Path | None = None) -> str:
+    def failing(self, *command: object, cwd: Path) -> str:
+        """What a command prints that ends with code 1."""
+        return self._done([str(part) for part in command], cwd, 1)
+
+    def _done(self, command: list[str], cwd: Path | None = None, code: int = 0) -> str:
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         more = {"NO_COLOR": "1", "COLUMNS": "80", "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
         environment = {**kept, **more, "LATENTBENCH_CACHE": str(self.folder / "cache")}
         done = subprocess.run(command, cwd=cwd or self.folder, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+        assert done.returncode == code, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
         return done.stdout
 
 
@@ -109,6 +113,10 @@ def test_a_new_submission_becomes_a_ranked_row(stranger: Stranger) -> None:
     made = record.read(home / "records" / f"{name}--minicodec--synthspeech--quick.json")
     assert {task for task, entry in made.tasks.items() if entry.status == "scored"} == SCORED
     assert made.tasks["innovation_rate"].reason == f"needs innovation, which {name} does not offer"
+    # what a wheel's row cannot have, and what nobody has written yet, is found; the rest holds, to the last bit
+    said = stranger.failing(stranger.bench, "submit", home / "records" / made.filename, "--quiet", cwd=home)
+    assert said.count("[FAILED]") == 2 and said.count("[ok]") == 7
+    assert "no commit is known" in said and "authors is not filled in" in said and "equal to the last bit" in said
     # a row is ranked among others: the same model, held so tightly that it hardly listens to the past
     card = (home / name / "src" / name / f"{name}.toml").read_text("utf-8")
     (home / "deaf.toml").write_text(card.replace(f'name = "{name}"', 'name = "deaf"').replace("1e-3", "1e3"))

@@ -93,10 +93,10 @@ def code_is_the_installed(subject: Subject) -> str:
     """Task versions and digests of code, card, codec weights and data are those of what is installed."""
     record, row = subject.record, subject.row
     moved = []
-    for name, entry in record.tasks.items():
-        if entry.version != registry.task_card_of(name).version:
-            moved.append(f"task {name} is at version {registry.task_card_of(name).version}, not {entry.version}")
-        elif entry.scorer_digest != source_digest(registry.module_of("tasks", name)):
+    for name, task in record.tasks.items():
+        if task.version != registry.task_card_of(name).version:
+            moved.append(f"task {name} is at version {registry.task_card_of(name).version}, not {task.version}")
+        elif task.scorer_digest != source_digest(registry.module_of("tasks", name)):
             moved.append(f"the code of task {name}")
     entry, card = record.submission, row.card
     if entry.code_digest != source_digest(registry.module_of("submissions", card.plugin)):
