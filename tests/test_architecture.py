@@ -275,5 +275,16 @@ sys.exit("torch was loaded" if "torch" in sys.modules else 0)
 """
     done = run_python(code)
     assert done.returncode == 0, done.stderr
-    for command in ("run", "list", "encode", "validate", "leaderboard", "references", "check"):
+    for command in (
+        "run",
+        "list",
+        "encode",
+        "new",
+        "submit",
+        "validate",
+        "leaderboard",
+        "references",
+        "check",
+        "export",
+    ):
         assert command in done.stdout
