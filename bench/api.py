@@ -91,11 +91,14 @@ def load_records(folder: str | Path | None = None) -> list[Record]:
         folder: where `bench run` wrote them; None: the committed ones, which ship with the leaderboard.
 
     Raises:
-        BenchError: no such folder, or a file in it that cannot be trusted: of another schema, or edited.
+        BenchError: no such folder, none that ships, or a file in it that cannot be trusted: of another schema, or
+            edited.
     """
     from bench.errors import RecordError
 
     paths = committed_folders() if folder is None else [Path(folder)]
+    if not paths:
+        raise RecordError("no installed package ships records; expected a folder: `bench run` makes records")
     for path in paths:
         if not path.is_dir():
             raise RecordError(f"{path}: no such folder of records; `bench run` makes records")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 
-from bench.config import DisclosureCard
+from bench.config import DisclosureCard, TaskCard
 from bench.division import Division, division, undisclosed
 from bench.record import Record
 from leaderboard.board import Row
@@ -14,7 +15,13 @@ from leaderboard.text import plain
 
 def division_of(record: Record) -> Division:
     """The division of a row, by the installed suites and task cards."""
-    return division(record, installed_suite(record.suite), installed_cards(record.tasks))
+    return division(record, installed_suite(record.suite), _cards(frozenset(record.tasks)))
+
+
+@cache
+def _cards(tasks: frozenset[str]) -> dict[str, TaskCard]:
+    # once for all rows of a suite: a card takes longer to read than a row to judge
+    return installed_cards(tasks)
 
 
 def remarks(rows: Iterable[Row], named: Callable[[str], str]) -> list[str]:

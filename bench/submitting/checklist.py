@@ -12,7 +12,7 @@ from bench.record import Record
 from bench.registry import submission_files
 
 MARKS = {"passed": "[ok]    ", "failed": "[FAILED]", "not applicable": "[-]     "}
-WIDTH = 80
+WIDTH, LONGEST = 80, 600
 RECORDS, CARDS = "leaderboard/records", "submissions"
 
 
@@ -21,8 +21,14 @@ def terminal(results: Sequence[Result]) -> str:
     lines = []
     for one in results:
         lines += textwrap.wrap(f"{MARKS[one.verdict]} {one.holds}", WIDTH, subsequent_indent=" " * 9)
-        lines += textwrap.wrap(one.detail, WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9)
+        lines += textwrap.wrap(_plain(one.detail), WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9)
     return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """What a stranger wrote, without what a terminal would obey, and cut."""
+    kept = "".join(c if c.isprintable() else " " for c in text)
+    return kept if len(kept) <= LONGEST else kept[: LONGEST - 1] + "…"
 
 
 def closing(record: Record, path: Path, results: Sequence[Result], ships: bool) -> str:
@@ -41,14 +47,14 @@ def closing(record: Record, path: Path, results: Sequence[Result], ships: bool) 
     steps.append("bench leaderboard --suite mini --brief --format md --write README.md")
     steps.append("bench leaderboard --format md --write docs/leaderboard.md")
     steps.append(f"git add {RECORDS} {CARDS} README.md docs/leaderboard.md")
-    steps.append(shlex.join(["git", "commit", "-m", f"Add the row {record.submission.name}"]))
+    steps.append(shlex.join(["git", "commit", "-m", f"Add the row {_plain(record.submission.name)}"]))
     said = "Everything holds. In a checkout of LatentBench, on a new branch:\n\n" + "\n".join(f"    {s}" for s in steps)
     said += "\n\nPush it and open a pull request."
     if not ships:
         said += (
-            f" The plug-in {record.submission.plugin} is of another package: bring its module into baselines/ with its"
-            " entry point in pyproject.toml first, commit, and make the row again from that commit, so that whoever"
-            " has the checkout can reproduce it. A digest of code covers the module's name."
+            f" The plug-in {_plain(record.submission.plugin)} is of another package: bring its module into baselines/"
+            " with its entry point in pyproject.toml first, commit, and make the row again from that commit, so that"
+            " whoever has the checkout can reproduce it. A digest of code covers the module's name."
         )
         head, _, tail = said.rpartition("\n\n")
         return f"{head}\n\n{textwrap.fill(tail, WIDTH)}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench import load_records, record, run
+from bench import load_records, record, registry, run
 from bench.errors import BenchError, RecordError, UnknownName
 from bench.record import Record
 from leaderboard.store import committed_folder, read_rows
@@ -82,6 +82,12 @@ def test_a_folder_that_cannot_be_written_costs_no_work(lab: Lab, tmp_path: Path)
 
 def test_the_committed_records_are_those_of_the_leaderboard() -> None:
     assert load_records() == sorted(read_rows(committed_folder()), key=lambda r: r.key)
+
+
+def test_an_installation_without_committed_records_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "names", lambda kind: {})
+    with pytest.raises(RecordError, match="no installed package ships records"):
+        load_records()
 
 
 def test_a_folder_that_is_not_there_or_not_sound_raises(tmp_path: Path) -> None:

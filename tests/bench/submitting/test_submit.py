@@ -170,6 +170,16 @@ def test_a_plug_in_that_breaks_a_rule_is_found(home: Path, bench: Bench, lab: La
     assert done.code == 1 and "tiny breaks transcripts_are_disjoint" in " ".join(done.out.split())
 
 
+def test_what_a_stranger_wrote_is_inert_in_the_checklist(home: Path, bench: Bench, lab: Lab) -> None:
+    authors = "\x1b[2J<script>\u202e" + "x" * 10_000
+    done = bench("submit", edit(home, submission=entry(home, authors=authors)), "--quiet")
+    assert done.code == 1 and "authors in the card has changed" in " ".join(done.out.split())
+    lab.change("cards/linear_v1.toml", '"Nobody"', '"\\u001b[2J<script>\\u202e' + "x" * 10_000 + '"')
+    done = bench("submit", path_of(home), "--quiet")
+    assert done.code == 0 and "<script>" in done.out
+    assert not {"\x1b", "\u202e"} & set(done.out) and "x" * 1000 not in done.out.replace("\n", "").replace(" ", "")
+
+
 @pytest.mark.parametrize("command", ["bench run", "bench run --submission none_such --suite tiny"])
 def test_a_command_that_makes_no_row_is_said_and_no_traceback(home: Path, bench: Bench, command: str) -> None:
     done = bench("submit", edit(home, command=command), "--quiet")
