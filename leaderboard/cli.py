@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leaderboard.codecs_cli import codecs
-from leaderboard.export.cli import export
+from leaderboard.export_cli import export
 from leaderboard.formats import TableFormat
 from leaderboard.options import Dataset, Form, Fresh, Records, Suite, Wide
 
