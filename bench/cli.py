@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from bench import cli_latents
+from bench import cli_kit, cli_latents
 from bench.errors import BenchError, DataError, PluginError, RecordError, UnknownName
 
 app = typer.Typer(
@@ -306,6 +306,8 @@ def diagnose(
 
 
 app.add_typer(cli_latents.app, name="latents")
+app.command()(cli_kit.new)
+app.command()(cli_kit.submit)
 
 
 @app.command()

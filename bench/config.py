@@ -115,6 +115,28 @@ Control = Literal["", "floor", "ceiling", "replicate"]
 itself), a replicate another row's model under another seed."""
 
 
+TRAINING_SPLIT = "the training split of the row's dataset, nothing else"
+"""What a row of the closed division was trained on."""
+
+
+class DisclosureCard(Card):
+    """What a row says that learned from more than the training split."""
+
+    training_hours: float = Field(ge=0)
+    training_languages: tuple[str, ...]
+    """As BCP 47 has them: "en", "pt-BR"; "zxx" for what is no language."""
+    pretrained: tuple[str, ...] = ()
+    """Weights that came from elsewhere, each with its revision."""
+    overlap: str = Field(min_length=1)
+    """What is known of speakers, recordings or texts of the test split in the training data, and how."""
+
+    @field_validator("training_languages", "pretrained", mode="before")
+    @classmethod
+    def _as_read(cls, value: Any) -> Any:
+        # a record is read as Python values, where an array is a list
+        return tuple(value) if isinstance(value, list) else value
+
+
 class SubmissionCard(Card):
     """One row: a plug-in, its parameters and where it comes from."""
 
@@ -126,7 +148,9 @@ class SubmissionCard(Card):
     paper: str = ""
     codec: str = ""
     """The codec the row is pinned to; empty: the suite's."""
-    training_data: str = "the training split of the row's dataset, nothing else"
+    training_data: str = TRAINING_SPLIT
+    disclosure: DisclosureCard | None = None
+    """Of a row that was trained on anything else: it is of the open division, and says what it had."""
     control: Control = ""
     """What the row is for, where it is no model: shown apart, never ranked."""
     parameters: dict[str, Any] = {}

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from bench.cache import digest, replacing
-from bench.config import ColumnCard, Control
+from bench.config import ColumnCard, Control, DisclosureCard
 from bench.errors import RecordError
 
 SCHEMA = 2
@@ -81,11 +81,18 @@ class SubmissionEntry(Model):
     authors: str
     paper: str
     training_data: str
+    disclosure: DisclosureCard | None = None
     control: Control = ""
     parameters: dict[str, Any]
     code_digest: str
     weights_digest: str
     parameter_count: int
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # a record of a row that discloses nothing has the bytes, and the digest, that it had before this field
+        fields: dict[str, Any] = handler(self)
+        return {name: value for name, value in fields.items() if name != "disclosure" or value is not None}
 
 
 class CodecEntry(Model):

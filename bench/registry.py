@@ -1,8 +1,8 @@
 """Looking plug-ins up by name, through entry points, without importing what was not asked for.
 
 Groups: `latentbench.codecs`, `.datasets`, `.submissions`, `.tasks` name a class; `.suites` and `.cards` name
-a package whose folder holds TOML files; `.commands` and `.reporters` are what packages above add to the
-command line.
+a package whose folder holds TOML files, `.records` one whose folder holds records; `.commands` and `.reporters` are
+what packages above add to the command line.
 """
 
 from __future__ import annotations
@@ -206,12 +206,15 @@ def _spec(module: str) -> ModuleSpec | None:
 
 @cache
 def _files(kind: str) -> Mapping[str, Path]:
-    found: dict[str, Path] = {}
+    return {path.stem: path for folder in folders(kind) for path in sorted(folder.glob("*.toml"))}
+
+
+def folders(kind: str) -> list[Path]:
+    """Folders of the packages that a group ("suites", "cards", "records") names."""
+    found: list[Path] = []
     for point in names(kind).values():
         spec = _spec(point.value)
-        for folder in spec.submodule_search_locations or () if spec else ():
-            for path in sorted(Path(folder).glob("*.toml")):
-                found[path.stem] = path
+        found += [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []
     return found
 
 

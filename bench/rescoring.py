@@ -77,7 +77,7 @@ def rescore(record: Record, cache: Path, bar: Bar) -> list[Rescored]:
     if not entries:
         raise RecordError(f"{record.submission.name}: no task of this record kept what was generated")
     stored = {name: _stored(record, entry, cache) for name, entry in entries.items()}
-    row = runner.Row(_request(record, cache, tuple(entries)), bar)
+    row = runner.Row(request(record, cache, tuple(entries)), bar)
     if row.name != record.submission.name:
         raise RecordError(f"{record.submission.name}: its command makes {row.name}; only that row can be scored again")
     row.encode()
@@ -92,6 +92,15 @@ def rescore(record: Record, cache: Path, bar: Bar) -> list[Rescored]:
         found = checked.scores(card, results, ids)["columns"]
         out += _compared(name, entry, found)
     return out
+
+
+def request(record: Record, cache: Path, tasks: tuple[str, ...] = (), device: str = "cpu") -> runner.Request:
+    """What the record's command asked for, of these tasks."""
+    words, given = shlex.split(record.command), dict[str, Any]()
+    for option, value in itertools.pairwise(words):
+        if option in OPTIONS:
+            given[OPTIONS[option]] = value
+    return runner.Request(**given, cache=cache, seed=record.seed, device=device, tasks=tasks)
 
 
 def terminal(found: Sequence[Rescored]) -> str:
@@ -135,12 +144,3 @@ def _stored(record: Record, entry: TaskEntry, cache: Path) -> dict[str, dict[str
             )
         out[mode] = found
     return out
-
-
-def _request(record: Record, cache: Path, tasks: tuple[str, ...]) -> runner.Request:
-    """What the record's command asked for."""
-    words, given = shlex.split(record.command), dict[str, Any]()
-    for option, value in itertools.pairwise(words):
-        if option in OPTIONS:
-            given[OPTIONS[option]] = value
-    return runner.Request(**given, cache=cache, seed=record.seed, device="cpu", tasks=tasks)

@@ -412,11 +412,7 @@ class Row:
             key["knobs"] = {name: list(values) for name, values in self.card.knobs.items()}
 
         def make() -> dict[str, Any]:
-            scorer = registry.made("tasks", f"task {name!r}", registry.load("tasks", name))
-            results = registry.calling(f"task {name!r}", scorer.score, Checked(submission, self._who), context)
-            ids = {u.id for u in self.latents.splits[card.split]}
-            found = registry.calling(f"task {name!r}", checked.scores, card, results, ids)
-            return {**found, "notes": context.notes}
+            return self._answered(name, card, submission, context)
 
         try:
             found = self._stage(name, key, lambda: self.cache.json("scores", key, make))
@@ -431,6 +427,26 @@ class Row:
         return TaskEntry(
             status="scored", columns=columns, skipped_columns=found["skipped"], notes=found["notes"], **entry
         )
+
+    def _answered(self, name: str, card: TaskCard, submission: Submission, context: TaskContext) -> dict[str, Any]:
+        """Columns, skipped columns and notes of a task, as the scorer gives them now."""
+        scorer = registry.made("tasks", f"task {name!r}", registry.load("tasks", name))
+        results = registry.calling(f"task {name!r}", scorer.score, Checked(submission, self._who), context)
+        ids = {u.id for u in self.latents.splits[card.split]}
+        found = registry.calling(f"task {name!r}", checked.scores, card, results, ids)
+        return {**found, "notes": context.notes}
+
+    def score_again(self, name: str) -> dict[str, Mapping[str, float]]:
+        """Column → utterance → value of a task, scored anew whatever scores are cached; the fit may be from the cache.
+
+        Raises:
+            BenchError: the task cannot be scored.
+        """
+        self.encode()
+        self.model, self.fitted = self._fit()
+        card = self.tasks[name]
+        found = self._answered(name, card, self.model, TaskContext(self, card))
+        return {column: given["values"] for column, given in found["columns"].items()}
 
     # --- record --------------------------------------------------------------------------------------------
 
@@ -468,6 +484,7 @@ class Row:
                 authors=card.authors,
                 paper=card.paper,
                 training_data=card.training_data,
+                disclosure=card.disclosure,
                 control=card.control,
                 parameters=self.parameters,
                 code_digest=source_digest(registry.module_of("submissions", card.plugin)),

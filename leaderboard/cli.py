@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leaderboard.codecs_cli import codecs
+from leaderboard.export_cli import export
 from leaderboard.formats import TableFormat
 from leaderboard.gate import cli as gate
 from leaderboard.options import Dataset, Form, Fresh, Records, Suite, Wide
@@ -37,6 +38,7 @@ def register(app: typer.Typer) -> None:
     app.command(name="heard")(heard)
     gate.register(app)
     app.command(name="report")(report)
+    app.command(name="export")(export)
 
 
 def leaderboard(

@@ -5,7 +5,8 @@ A task's module may import torch, so that nothing of it is imported: its card li
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +34,7 @@ def installed_cards(names: Iterable[str]) -> dict[str, TaskCard]:
 def suites_beside(suite: str) -> set[str]:
     """Installed suites whose cards say that their tables are shown with those of `suite`."""
     found = set()
-    for path in (path for folder in suite_folders() for path in folder.glob("*.toml")):
+    for path in _suite_files():
         try:
             card = read_card(path, SuiteCard)
         except BenchError:
@@ -51,6 +52,22 @@ def suite_folders() -> list[Path]:
         roots = (spec.submodule_search_locations or []) if spec else []
         found += [Path(root, *entry.value.split(".")[1:]) for root in roots]
     return found
+
+
+@cache
+def installed_suite(name: str) -> SuiteCard | None:
+    """The installed suite of that name; None where there is none, or its card cannot be read."""
+    for path in _suite_files():
+        if path.stem == name:
+            try:
+                return read_card(path, SuiteCard)
+            except BenchError:
+                return None
+    return None
+
+
+def _suite_files() -> Iterator[Path]:
+    return (path for folder in suite_folders() for path in sorted(folder.glob("*.toml")))
 
 
 def _card_path(module: str) -> Path | None:

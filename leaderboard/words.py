@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from bench.stats import Interval
+from leaderboard import divisions
 from leaderboard.across import remarks
 from leaderboard.board import Board, Row
 from leaderboard.shown import bounds, number, unit
@@ -138,6 +139,7 @@ def provenance(board: Board, named: Named) -> list[str]:
     ]
     if board.of_codecs:
         lines += [_dims(board.rows, named), *map(plain, remarks({named(r.name): r.record for r in board.rows}))]
+    lines += divisions.remarks(board.rows, named)
     lines += _by_value(board.rows, "made", lambda row: row.record.created[:10], named)
     lines += _by_value(board.rows, "commit", _commit, named)
     lines += _by_value(board.rows, "on", _machine, named)

@@ -36,7 +36,15 @@ RANKS = (
     ),
     ("bench.metrics", "bench.fitting"),
     ("bench.calibration",),
-    ("bench.checked", "bench.environment", "bench.latents", "bench.record", "bench.registry", "bench.stacking"),
+    (
+        "bench.checked",
+        "bench.division",
+        "bench.environment",
+        "bench.latents",
+        "bench.record",
+        "bench.registry",
+        "bench.stacking",
+    ),
     ("bench.batching", "bench.curves", "bench.room", "bench.store"),
     (
         "bench.conformance",
@@ -45,13 +53,14 @@ RANKS = (
         "bench.latent_summary",
         "bench.listing",
         "bench.matching",
+        "bench.new",
         "bench.selftest",
         "bench.selftest_report",
     ),
     ("bench.runner", "bench.validation"),
-    ("bench.diagnose", "bench.rescoring"),
-    ("bench.validation_report",),
-    ("bench.cli", "bench.cli_latents"),
+    ("bench.api", "bench.diagnose", "bench.rescoring"),
+    ("bench.submitting", "bench.validation_report"),
+    ("bench.cli", "bench.cli_kit", "bench.cli_latents"),
     ("bench.validation_cli",),
 )
 # Built-in plug-ins use what a stranger's would, each its own kind, and are found through entry points only.
@@ -86,6 +95,7 @@ ALLOWED = {
     "leaderboard": (
         "leaderboard",
         "bench.config",
+        "bench.division",
         "bench.errors",
         "bench.markers",
         "bench.progress",
@@ -102,6 +112,10 @@ HEAVY = ("torch", "torchmetrics", "safetensors", "zuko")
 def covers(name: str, module: str) -> bool:
     """Whether `module` is `name` or lies inside it; the bare `bench` covers only itself."""
     return module == name or (name != "bench" and module.startswith(name + "."))
+
+
+FRONT = ("bench", "bench.api")
+"""The one arrow upwards: `from bench import run` looks its name up when it is asked for."""
 
 
 def rank(module: str) -> int | None:
@@ -127,6 +141,8 @@ def violation(module: str, imported: str) -> str | None:
         return None if fine else f"{module}: {imported} is not for plug-ins"
     if any(covers(p, imported) for p in PLUGINS):
         return f"{module}: {imported} is a plug-in; plug-ins are found through entry points"
+    if (module, imported) == FRONT:
+        return None
     low, high = rank(imported), rank(module)
     if low is None or high is None:
         return f"{module}: {imported if low is None else module} has no rank; give it one in {Path(__file__).name}"
@@ -180,6 +196,7 @@ def test_every_import_follows_the_arrows() -> None:
         ("bench.cli", "from submissions import x", "nothing above it"),
         ("bench.cache", "from bench.runner import run", "ranks above it"),
         ("bench.errors", "from . import cache", "ranks above it"),
+        ("bench", "from bench.cache import Cache", "ranks above it"),
         ("bench.latents", "from bench.codecs.minicodec import MiniCodec", "through entry points"),
         ("bench.codecs.minicodec", "from bench.datasets import splits", "not for plug-ins"),
         ("bench.codecs.minicodec", "from ..record import Record", "not for plug-ins"),
@@ -233,6 +250,20 @@ sys.exit("torch was loaded" if "torch" in sys.modules else 0)
     assert done.returncode == 0, done.stderr
 
 
+def test_the_package_itself_loads_next_to_nothing() -> None:
+    code = """
+import sys
+import bench
+assert bench.__version__
+heavy = {"torch", "numpy", "pydantic", "bench.api"} & sys.modules.keys()
+assert not heavy, heavy
+from bench import load_records
+sys.exit("torch was loaded" if "torch" in sys.modules and load_records else 0)
+"""
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_loads_no_torch() -> None:
     code = """
 import sys
@@ -246,5 +277,20 @@ sys.exit("torch was loaded" if "torch" in sys.modules else 0)
 """
     done = run_python(code)
     assert done.returncode == 0, done.stderr
-    for command in ("run", "list", "encode", "validate", "leaderboard", "references", "check", "calibrate-noise"):
+    for command in (
+        "run",
+        "list",
+        "encode",
+        "new",
+        "submit",
+        "validate",
+        "leaderboard",
+        "references",
+        "check",
+        "calibrate-noise",
+        "report",
+        "show",
+        "compare",
+        "export",
+    ):
         assert command in done.stdout

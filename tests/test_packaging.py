@@ -58,6 +58,7 @@ def test_holds_our_packages_and_nothing_else(installed: Path) -> None:
         "*/**/*.py",
         "bench/codecs/weights/*",
         "bench/datasets/data/**/*.*",
+        "bench/new/templates/**/*.jinja",
         "leaderboard/*.toml",
         "leaderboard/records/*.json",
         "leaderboard/records/curves/*.json",

@@ -1,0 +1,1 @@
+"""`bench new`: an installable package with a plug-in that works, its tests, card and README."""
