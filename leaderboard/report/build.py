@@ -130,8 +130,8 @@ def build(
 
 
 def _place(section: Section) -> tuple[bool, bool, int, str]:
-    """Boards of models that are ranked first, and of these the one that asks most."""
-    return section.board.of_codecs, not section.leaders, -len(section.tables), section.title
+    """Boards of models that are ranked first, and of these the one with most rows."""
+    return section.board.of_codecs, not section.leaders, -len(section.board.rows), section.title
 
 
 def _search(row: Row) -> tuple[str, str]:

@@ -14,11 +14,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tests.browser import chromium
 from tests.docs.blocks import PAGES, ROOT
 
-CHROMIUM = Path("/usr/bin/chromium")
-ASKED = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")  # fmt: skip
 LINKS = {"a": "href", "link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src", "audio": "src"}
 
 
@@ -97,13 +95,8 @@ def test_nothing_is_asked_of_a_network(site: Path, pages: Mapping[Path, Page]) -
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}")
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ASKED))
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.mark.parametrize("name", ["index.html", "tasks/delta_nll.html", "faq.html", "api/contract.html"])

@@ -14,17 +14,8 @@ import soundfile as sf
 from bench import record as records
 from bench.record import Record
 from leaderboard.report.figure import Figure
+from tests.browser import chromium
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c6360606000000004000"
     "1f61738550000000049454e44ae426082"
@@ -60,13 +51,8 @@ def draw(board: Any, views: Any, curves: Any) -> list[Figure]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A headless Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e .[dev]")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"no browser: {CHROMIUM} is missing (Debian: apt-get install chromium)")
-    with playwright.sync_playwright() as play:
-        launched = play.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 def put(folder: Path, *made: Record) -> Path:

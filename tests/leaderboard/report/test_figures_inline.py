@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from leaderboard.report.figure import Figure
 from leaderboard.report.figures import figures
 from leaderboard.store import committed_folder, read_rows
 from leaderboard.view import task_views
+from tests.browser import chromium
 from tests.leaderboard.report.drawings import Affine, board_of, curve, drawn, points, tree
 
 HOSTILE = (
@@ -31,7 +31,6 @@ HOSTILE = (
     "x" * 10_000,
     "a\x00\x1b[31mb\nc",
 )
-CHROMIUM = shutil.which("chromium")
 
 
 @pytest.fixture(scope="module")
@@ -186,9 +185,7 @@ def test_a_curve_of_a_newer_schema_or_without_numbers_is_refused(tmp_path: Path)
 # --- in a browser ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path")
 def test_a_browser_takes_the_pages_colours_and_refuses_nothing(made: Any, committed: list[list[Figure]]) -> None:
-    sync_api = pytest.importorskip("playwright.sync_api")
     css = (
         ":root{--fg:#010203;--grid:#040506;" + "".join(f"--c{i}:#0a0b0{i};" for i in range(10)) + "} svg{display:block}"
     )
@@ -197,9 +194,7 @@ def test_a_browser_takes_the_pages_colours_and_refuses_nothing(made: Any, commit
     hostile = drawn([made.make(name, made.planned_tasks(), suite="hostile") for name in HOSTILE]).values()
     body = "".join(figure.svg for board in (*committed, hostile) for figure in board)
     page = f'<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*flags, "--disable-sync"])
+    with chromium() as browser:
         tab = browser.new_page(viewport={"width": 700, "height": 500})
         said: list[str] = []
         tab.on("console", lambda message: said.append(message.text))
@@ -212,7 +207,6 @@ def test_a_browser_takes_the_pages_colours_and_refuses_nothing(made: Any, commit
             "[...document.body.querySelectorAll('script, :not(svg):not(svg *)')].map(e => e.outerHTML)"
         )
         widths = tab.evaluate("[...document.querySelectorAll('svg')].map(e => e.getBoundingClientRect().width)")
-        browser.close()
     assert said == [], "nothing that the policy refuses"
     assert beside == [], "names make no elements"
     allowed = {"none", "rgb(1, 2, 3)", "rgb(4, 5, 6)", *(f"rgb(10, 11, {i})" for i in range(10))}
