@@ -92,5 +92,8 @@ def _plugin(spec: str) -> str:
 
 
 def _option(command: str, option: str) -> str:
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError:  # no shell would take it, and so it asked for nothing
+        return ""
     return next((value for name, value in itertools.pairwise(words) if name == option), "")

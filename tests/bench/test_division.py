@@ -131,3 +131,10 @@ def test_a_card_that_says_all_is_read(tmp_path: Path) -> None:
     lines = 'training_hours = 960\ntraining_languages = ["en"]\noverlap = "none: LibriSpeech has other speakers"'
     path.write_text(CARD + lines, encoding="utf-8")
     assert read_card(path, SubmissionCard).disclosure == SAID
+
+
+def test_a_command_that_no_shell_would_take_says_nothing(
+    closed: Record, suite: SuiteCard, cards: dict[str, TaskCard]
+) -> None:
+    odd = closed.model_copy(update={"command": "bench run --dataset '"})
+    assert division(odd, suite, cards).name == "closed"
