@@ -10,7 +10,7 @@ from leaderboard.gate.change import Change, Key, Outcome
 from leaderboard.gate.drift import WORDS, Cause
 from leaderboard.gate.margins import FALSE_ALARMS
 from leaderboard.shown import bounds, number, unit
-from leaderboard.table import WIDTH
+from leaderboard.styles import WIDTH
 from leaderboard.text import plain, wrapped
 
 NAME_WIDTH = 18
