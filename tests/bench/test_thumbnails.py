@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cli import app
 from bench.errors import BenchError, DataError, RecordError
 from bench.outputs import MANIFEST, illustrate, keep, load, quantised
 from bench.thumbnails import BANDS, ENVELOPE, GAP, HEIGHT, LEVELS, WAVEFORM, WIDTH, WINDOW, picture, png
+from tests.conftest import Done
 
 RATE = 16_000
 BAND_HZ = RATE / 2 / BANDS
@@ -135,19 +135,21 @@ def test_without_pillow_nothing_is_drawn_and_nothing_fails(
 
 
 def test_the_command_draws_what_is_missing_and_names_what_is_broken(
-    kept: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kept: Callable[..., Path], tmp_path: Path, bench: Callable[..., Done]
 ) -> None:
     kept("a", with_pictures=False), kept("c", with_pictures=False)
     (kept("b") / MANIFEST).write_text('{"files": {"x.flac": {}}, "sample_rate": 1, "about": {}}')
     with pytest.raises(RecordError, match="not a manifest"):
         load(tmp_path / "b")
-    with pytest.raises(BenchError, match=r"b/manifest\.json: not a manifest"):
-        app(["thumbnails", str(tmp_path), "--quiet"], standalone_mode=False)
-    assert "4 drawn, in 3 folders" in capsys.readouterr().out
+    done = bench("thumbnails", tmp_path, "--quiet")
+    assert done.code == 2
+    assert "b/manifest.json: not a manifest" in done.err
+    assert "4 drawn, in 3 folders" in done.out
     assert len(list((tmp_path / "c").rglob("*.png"))) == 2
     (tmp_path / "none").mkdir()
-    with pytest.raises(BenchError, match="no samples there"):
-        app(["thumbnails", str(tmp_path / "none"), "--quiet"], standalone_mode=False)
+    done = bench("thumbnails", tmp_path / "none", "--quiet")
+    assert done.code == 2
+    assert "no samples there" in done.err
 
 
 def test_a_manifest_cannot_lead_out_of_its_folder(kept: Callable[..., Path]) -> None:
