@@ -208,7 +208,6 @@ class Row:
 
     def run(self) -> Record:
         """The whole way; a failing task is recorded and the others go on."""
-        self.bar.row(self.name)
         self.encode()
         fitted, weights = self._fit()
         self.model, self.fitted = fitted, weights
@@ -217,6 +216,7 @@ class Row:
 
     def encode(self) -> None:
         """Make the latents, or find them."""
+        self.bar.row(self.name)
         argument, minutes = self.codec_spec.partition(":")[2], self.suite.minutes
         key = latents.latents_key(self.dataset, self.codec, argument, minutes, self.device)
         self.latents = self._stage(

@@ -55,8 +55,9 @@ def failed(said: str) -> list[str]:
 
 def test_a_whole_row_passes_and_the_files_of_the_pull_request_are_named(home: Path, bench: Bench) -> None:
     path = edit(home)
-    done = bench("submit", path, "--quiet")
+    done = bench("submit", path)
     assert done.code == 0, done.out
+    assert "linear_v1: fit (" in done.err and "\n: " not in f"\n{done.err}"
     assert failed(done.out) == [] and done.out.count("[ok]") == 9
     assert f"leaderboard/records/{path.name}" in done.out and "submissions/linear_v1.toml" in done.out
     assert "equal to the last bit" in done.out and COMMIT[:10] in done.out
