@@ -133,6 +133,10 @@ class SelfTestEntry(Model):
     passed: bool
 
 
+ARITHMETIC = ("python", "platform", "processor", "threads", "device", "packages")
+"""What of an environment decides the last bits of a number, beside code and inputs."""
+
+
 class Environment(Model):
     """Where the numbers were made."""
 

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from tabulate import tabulate
 
 from leaderboard.board import Row
-from leaderboard.shown import arrow, bounds, number, unit
+from leaderboard.shown import SIGNS, arrow, bounds, number, unit
 from leaderboard.styles import Style
 from leaderboard.text import LONGEST_NAME, plain, widest, wrapped
 from leaderboard.view import Cell, Column, TaskView
@@ -67,8 +67,7 @@ def _cell(column: Column, row: Row, style: Style) -> str:
     cell, places = column.cells[row.name], column.card.decimals
     if cell.interval is None:
         return "failed" if cell.status == "failed" else "–"
-    sign = {"lower": "≥", "upper": "≤", "": ""}[cell.bound]
-    value = style.escape(sign + number(cell.interval.value, places))
+    value = style.escape(SIGNS[cell.bound] + number(cell.interval.value, places))
     text = f"{value} {style.escape(bounds(cell.interval, places))}"
     return _marked(cell, text, style)
 

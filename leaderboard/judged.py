@@ -14,7 +14,7 @@ from leaderboard.board import Board, Row
 from leaderboard.compare import covers_zero, difference, surely_worse
 from leaderboard.comparisons import detectable, holm, p_value
 from leaderboard.ranks import LazyRanks, rank_intervals
-from leaderboard.resampled import Resampled, alike
+from leaderboard.resampled import resampled
 from leaderboard.shown import factor, scaled
 
 ALPHA = 0.05
@@ -79,10 +79,7 @@ def judged(
     """
     rows = {row.name: row for row in board.rows}
 
-    group_of: dict[str, Resampled] = {}
-    for names in alike(card, {n: values[n] for n in whole}):
-        group = Resampled(card, {n: values[n] for n in names}, rows[names[0]].speakers)
-        group_of |= dict.fromkeys(names, group)
+    group_of = resampled(card, {n: values[n] for n in whole}, rows[whole[0]].speakers) if whole else {}
 
     def changes(first: str, seconds: Sequence[str]) -> dict[str, Interval]:
         together = [n for n in seconds if group_of[n] is group_of[first]]

@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 from leaderboard.board import Board
 from leaderboard.pick import ordered
-from leaderboard.shown import arrow, number, unit
+from leaderboard.shown import SIGNS, arrow, number, unit
 from leaderboard.styles import STYLES, WIDTH
 from leaderboard.table import names, title
 from leaderboard.text import plain, widest, wrapped
@@ -118,11 +118,10 @@ def _cell(column: Column, cell: Cell) -> str:
     if cell.interval is None:
         return "failed" if cell.status == "failed" else "–"
     places, found = column.card.decimals, cell.interval
-    sign = {"lower": "≥", "upper": "≤", "": ""}[cell.bound]
     mark = "† " if cell.unscored else {"best": "* ", "tied": "= "}.get(cell.rank, "")
     half = max(found.high - found.value, found.value - found.low)
     spread = f"±{number(half, places)}" if found.n > 1 else ""
-    return f"{mark}{sign}{number(found.value, places)}{spread}"
+    return f"{mark}{SIGNS[cell.bound]}{number(found.value, places)}{spread}"
 
 
 def _about(

@@ -101,6 +101,16 @@ class Resampled:
         return [Interval(float(v), float(a), float(b), self.over, n, float(e)) for v, a, b, e in numbers]
 
 
+def resampled(
+    card: ColumnCard, values: Mapping[str, ColumnValues], speakers: Mapping[str, str]
+) -> dict[str, Resampled]:
+    """Row → the rows that it is resampled with; two rows share an object where they are resampled alike."""
+    found: dict[str, Resampled] = {}
+    for names in alike(card, values):
+        found |= dict.fromkeys(names, Resampled(card, {n: values[n] for n in names}, speakers))
+    return found
+
+
 def _counts(units: Sequence[npt.NDArray[np.int64]], utterances: int) -> npt.NDArray[np.int32]:
     """How often each resample takes each utterance: (replicates, utterances)."""
     places = picks(len(units), REPLICATES, 0) + len(units) * np.arange(REPLICATES)[:, None]

@@ -13,14 +13,13 @@ from bench.record import Record
 from leaderboard.board import Board, Row
 from leaderboard.headings import installed_cards
 from leaderboard.machine import as_json as board_json
-from leaderboard.shown import arrow, bounds, number, unit
+from leaderboard.shown import SIGNS, arrow, bounds, number, unit
 from leaderboard.styles import Style
 from leaderboard.text import plain, wrapped
 from leaderboard.view import Cell, Column, TaskView, task_views
 from leaderboard.words import empty_cells
 
 TITLE_WIDTH = 34
-SIGNS = {"lower": "≥", "upper": "≤", "": ""}
 
 
 def as_text(board: Board, name: str, style: Style, wide: bool = False) -> str:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from bench.config import ColumnCard
 from bench.stats import Interval
 
+SIGNS = {"lower": "≥", "upper": "≤", "": ""}
+"""Before a value that is a bound of that kind."""
 ARROWS = {"higher": "↑", "lower": "↓", "one": "→1", "none": ""}
 MOST_DECIMALS = 4
 LARGEST_PLAIN = 1e6

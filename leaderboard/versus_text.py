@@ -11,7 +11,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from leaderboard.shown import arrow, bounds, number, unit
+from leaderboard.shown import SIGNS, arrow, bounds, number, unit
 from leaderboard.styles import WIDTH, Style
 from leaderboard.text import plain, shortened, wrapped
 from leaderboard.versus import Measure, Versus
@@ -19,7 +19,6 @@ from leaderboard.versus import Measure, Versus
 TITLE_WIDTH = 18
 NAME_WIDTH = 13
 BEST = "*"
-SIGNS = {"lower": "≥", "upper": "≤", "": ""}
 
 
 def as_text(found: Versus, style: Style) -> str:

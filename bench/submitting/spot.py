@@ -11,12 +11,9 @@ from collections.abc import Mapping
 
 from bench import environment
 from bench.conformance.rule import Broken
-from bench.record import ColumnValues, Record
+from bench.record import ARITHMETIC, ColumnValues, Record
 from bench.runner import Row
 from bench.stats import interval
-
-PLACE = ("python", "platform", "processor", "threads", "device", "packages")
-"""What must be equal for equal bits, beside the code."""
 
 
 def check(record: Record, row: Row, count: int) -> str:
@@ -33,7 +30,7 @@ def check(record: Record, row: Row, count: int) -> str:
     name = cheapest(record)
     found = row.score_again(name)
     here = environment.capture(row.device)
-    exact = all(getattr(here, what) == getattr(record.environment, what) for what in PLACE)
+    exact = all(getattr(here, what) == getattr(record.environment, what) for what in ARITHMETIC)
     speakers = {u: entry.speaker for u, entry in record.dataset.utterances.items()}
     if exact and row.fitted["digest"] != record.submission.weights_digest:
         raise Broken("the fit gives other weights than the record's, on the machine that made it")

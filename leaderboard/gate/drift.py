@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bench.record import Record, TaskEntry
+from bench.record import ARITHMETIC, Record, TaskEntry
 
 Cause = Literal["", "model", "scorer", "model and scorer", "environment", "unexplained"]
 WORDS: dict[Cause, str] = {
@@ -50,8 +50,7 @@ def fitted_again(old: Record, new: Record, task: str) -> bool:
 
 def other_environment(old: Record, new: Record) -> bool:
     """Whether what decides the last bits of a number differs, beside code and inputs."""
-    names = ("python", "platform", "processor", "threads", "device", "packages")
-    return any(getattr(old.environment, name) != getattr(new.environment, name) for name in names)
+    return any(getattr(old.environment, name) != getattr(new.environment, name) for name in ARITHMETIC)
 
 
 def _other_model(old: Record, new: Record, before: TaskEntry, after: TaskEntry) -> bool:

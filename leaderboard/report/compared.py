@@ -16,8 +16,7 @@ from leaderboard.compare import covers_zero, surely_worse
 from leaderboard.comparisons import p_value
 from leaderboard.report.explained import horizon
 from leaderboard.report.pairs import chosen, comparable, differences
-from leaderboard.report.tables import SIGNS
-from leaderboard.shown import arrow, bounds, number, unit
+from leaderboard.shown import SIGNS, arrow, bounds, number, unit
 from leaderboard.text import plain
 from leaderboard.view import Cell, Column, TaskView
 

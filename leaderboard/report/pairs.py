@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from bench.record import ColumnValues
 from bench.stats import Interval
 from leaderboard.compare import difference
-from leaderboard.resampled import Resampled, alike
+from leaderboard.resampled import resampled
 from leaderboard.shown import factor, scaled
 from leaderboard.view import Column, TaskView
 
@@ -46,10 +46,7 @@ def differences(
     card, values = column.card, comparable(view, column)
     rows = {row.name: row for row in view.rows}
     rates = {n: factor(card, rows[n].record.codec.frame_rate) for n in values}
-    group_of: dict[str, Resampled] = {}
-    for names in alike(card, values):
-        group = Resampled(card, {n: values[n] for n in names}, rows[names[0]].speakers)
-        group_of |= dict.fromkeys(names, group)
+    group_of = resampled(card, values, rows[next(iter(values))].speakers) if values else {}
     for i, seconds in _by_first(pairs).items():
         first = order[i]
         able = [j for j in seconds if first in values and order[j] in values and rates[first] == rates[order[j]]]

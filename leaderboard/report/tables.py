@@ -13,11 +13,9 @@ from leaderboard.cited import figure
 from leaderboard.references import Reference, References, about, plugin_of
 from leaderboard.report.explained import Explained, explained
 from leaderboard.report.names import slug
-from leaderboard.shown import ARROWS, arrow, bounds, number, unit
+from leaderboard.shown import ARROWS, SIGNS, arrow, bounds, number, unit
 from leaderboard.text import plain
 from leaderboard.view import Cell, Column, TaskView
-
-SIGNS = {"lower": "≥", "upper": "≤", "": ""}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from bench import record as records
 from bench.config import ColumnCard
 from bench.record import Record
+from leaderboard import store
 
 NATS = {"unit": "nats/frame", "shown": "bit/s"}
 UTTERANCES = 40
@@ -179,3 +181,13 @@ def run() -> Callable[..., Any]:
         return result.exit_code, result.output
 
     return call
+
+
+@pytest.fixture
+def committed(tmp_path: Path, made: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the rows a and b, standing for the packaged one."""
+    folder = tmp_path / "committed"
+    for name, level in (("a", 1.0), ("b", 1.02)):
+        made.write(made.make(name, made.planned_tasks(level)), folder)
+    monkeypatch.setattr(store, "committed_folder", lambda: folder)
+    return folder

@@ -13,21 +13,11 @@ from typing import Any
 import pytest
 
 from bench.errors import RecordError
-from leaderboard import cli, store
+from leaderboard import cli
 
 Run = Callable[..., tuple[int, str]]
 ROOT = Path(__file__).parents[2]
 START, END = "<!-- leaderboard:start -->", "<!-- leaderboard:end -->"
-
-
-@pytest.fixture
-def committed(tmp_path: Path, made: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the rows a and b, standing for the packaged one."""
-    folder = tmp_path / "committed"
-    for name, level in (("a", 1.0), ("b", 1.02)):
-        made.write(made.make(name, made.planned_tasks(level)), folder)
-    monkeypatch.setattr(store, "committed_folder", lambda: folder)
-    return folder
 
 
 @pytest.mark.parametrize(
